@@ -1,0 +1,1 @@
+"""Read model directories: headers first, tensors in pieces."""

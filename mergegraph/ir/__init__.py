@@ -1,0 +1,1 @@
+"""The graph both levels share: interned nodes and their types."""

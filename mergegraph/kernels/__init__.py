@@ -1,0 +1,1 @@
+"""Compute tiles with torch."""

@@ -1,0 +1,1 @@
+"""Lower the Recipe to the Graph: one expression per output tensor."""

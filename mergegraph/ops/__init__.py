@@ -1,0 +1,1 @@
+"""Operations: one declaration a file."""

@@ -1,0 +1,1 @@
+"""Optimize the Graph by a pipeline of passes."""

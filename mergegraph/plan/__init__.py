@@ -1,0 +1,1 @@
+"""Plan the Graph: units with reads, tiles, order and peak memory."""

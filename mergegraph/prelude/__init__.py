@@ -1,0 +1,1 @@
+"""The methods users know, written in the language itself."""

@@ -1,0 +1,1 @@
+"""Resolve the Syntax into the Recipe graph: names bound, types checked, methods expanded."""

@@ -1,0 +1,1 @@
+"""Show every stage: text, JSON, pictures."""

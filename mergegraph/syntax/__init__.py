@@ -1,0 +1,1 @@
+"""Parse recipe text into the Syntax."""

@@ -1,0 +1,1 @@
+"""Write model directories: all or nothing."""
