@@ -1,0 +1,70 @@
+"""Run a command and measure what it cost; hash what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took: wall and CPU seconds, and the peak of its resident memory in bytes (VmHWM).
+
+    The peak can't be below that of the process that started it, so this module imports nothing large.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class CommandError(RuntimeError):
+    """A measured command ended with an error; the message holds the end of its log."""
+
+
+def measure(command: Sequence[str], log: Path) -> Cost:
+    """Run a command with its output in `log`, standard output last line included; raise `CommandError` if it fails."""
+    with log.open("wb") as file:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+        raise CommandError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """Return the median of the times and the largest peak."""
+    return Cost(
+        statistics.median(cost.seconds for cost in costs),
+        statistics.median(cost.cpu_seconds for cost in costs),
+        max(cost.peak_bytes for cost in costs),
+    )
+
+
+def hash_weights(folder: Path) -> str:
+    """Return the SHA-256 over a model's `*.safetensors` files in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def warm(folder: Path) -> None:
+    """Read every file below a folder once, so that the first run finds them in the page cache like the others."""
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    os.sync()
