@@ -1,0 +1,53 @@
+"""Remake tests/fixtures/mergekit: a tiny family of models, and what mergekit 0.1.5 makes of it by every *.yml there.
+
+Models that are there are kept; only their absence makes new ones. Given names of configurations, remake only those.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import mergekit_peer
+from _paths import GOLDEN
+from families import make_family
+
+WEIGHTS = "model.safetensors"
+
+
+def main(names: list[str]) -> int:
+    """Remake the outputs of the named configurations, or of all; return how many mergekit refused."""
+    if not (GOLDEN / "base").exists():
+        _make_models()
+    configs = sorted(GOLDEN.glob("*.yml"))
+    return sum(not _merge(config) for config in configs if not names or config.stem in names)
+
+
+def _make_models() -> None:
+    """Write the models, without tokenizers, each as one float32 file."""
+    sizes = {"layers": 2, "hidden": 8, "intermediate": 12, "vocab": 20, "heads": 2, "kv_heads": 1}
+    for folder in make_family(GOLDEN, **sizes, dtype="float32", seed=20, ties=False).values():
+        for path in folder.iterdir():
+            if path.name not in (WEIGHTS, "config.json"):
+                path.unlink()
+
+
+def _merge(config: Path) -> bool:
+    """Run one configuration in its folder, keep the weights as outputs/NAME.safetensors, and tell whether it worked."""
+    target = GOLDEN / "outputs" / f"{config.stem}.safetensors"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*mergekit_peer.command(config, Path(folder) / "out"), "--no-copy-tokenizer"]
+        done = subprocess.run(command, cwd=GOLDEN, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{config.name}: mergekit refused\n{done.stderr[-1500:]}", file=sys.stderr)
+            return False
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(Path(folder) / "out" / WEIGHTS, target)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
