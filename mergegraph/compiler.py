@@ -1,0 +1,149 @@
+"""Compile a recipe, stage by stage: each stage is a property, computed when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
+from mergegraph.ir.graph import Graph, TensorRef
+from mergegraph.ir.node import Node
+from mergegraph.lower.lower import lower
+from mergegraph.machine import available_bytes, processors, resident_bytes
+from mergegraph.optimize.pipeline import Applied, optimize
+from mergegraph.plan.plan import Plan
+from mergegraph.plan.planner import Resources, plan
+from mergegraph.recipe.recipe import Recipe, text_attribute
+from mergegraph.recipe.resolve import resolve
+from mergegraph.syntax import nodes as s
+from mergegraph.syntax.parse import parse
+
+RUNTIME_BYTES = 330_000_000
+"""What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
+
+MARGIN_BYTES = 24_000_000
+"""What threads, open files and dask's own bookkeeping may add while a merge runs."""
+
+MAX_RECIPE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A recipe on its way to a plan. Paths of its models begin at `folder`.
+
+    Every property raises MergeGraphError with all errors that its stage can find. `exact` False leaves out the passes
+    that only make a merge cheaper.
+    """
+
+    source: Source
+    folder: Path
+    exact: bool = True
+
+    @cached_property
+    def syntax(self) -> s.Recipe:
+        """The text, parsed."""
+        return parse(self.source.text, self.source.name)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The graph of models: names bound, types checked, methods expanded."""
+        return resolve(self.syntax, self._read_import)
+
+    @cached_property
+    def checkpoints(self) -> Mapping[Node, Checkpoint]:
+        """The models, their headers read."""
+        found: dict[Node, Checkpoint] = {}
+        errors: list[Diagnostic] = []
+        for model in self.recipe.models:
+            try:
+                found[model] = self._open(model)
+            except MergeGraphError as error:
+                place = Label(self.recipe.spans[model])
+                errors += [_labelled(diagnostic, place) for diagnostic in error.diagnostics]
+        if errors:
+            raise MergeGraphError(*errors)
+        return found
+
+    @cached_property
+    def graph(self) -> Graph:
+        """One expression per output tensor."""
+        return lower(self.recipe, self.checkpoints)
+
+    @cached_property
+    def _optimized(self) -> tuple[Graph, tuple[Applied, ...]]:
+        return optimize(self.graph, exact=self.exact)
+
+    @property
+    def optimized(self) -> Graph:
+        """The graph after all passes."""
+        return self._optimized[0]
+
+    @property
+    def passes(self) -> tuple[Applied, ...]:
+        """What each pass did."""
+        return self._optimized[1]
+
+    def tensor(self, ref: TensorRef) -> Tensor:
+        """Return where an input tensor lies."""
+        return self.checkpoints[self.recipe.models[ref.model]].tensors[ref.name]
+
+    def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
+        """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
+
+        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
+        """
+        baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes())
+        free = available_bytes() * 4 // 5
+        resources = Resources(memory if memory is not None else free, workers or processors(), baseline)
+        return plan(self.optimized, self.tensor, resources)
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Return what is allowed and probably not meant, of the recipe and of its models."""
+        found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
+        return (*self.recipe.warnings, *found)
+
+    def _open(self, model: Node) -> Checkpoint:
+        revision = model.attribute("revision")
+        assert revision is None or isinstance(revision, str)
+        checkpoint = open_checkpoint(text_attribute(model, "source"), relative_to=self.folder, revision=revision)
+        if checkpoint.quantized:
+            raise MergeGraphError(
+                Diagnostic(
+                    "MG304",
+                    "this model is quantized: its numbers are codes that can't be averaged",
+                    place=checkpoint.source,
+                    help=("merge the model it was quantized from",),
+                )
+            )
+        return checkpoint
+
+    def _read_import(self, path: str) -> Source:
+        return read_source(self.folder / path)
+
+
+def read_recipe(path: Path, *, exact: bool = True) -> Compilation:
+    """Return the compilation of a recipe file. MergeGraphError (MG510) if it can't be read."""
+    try:
+        return Compilation(read_source(path), path.parent, exact)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MergeGraphError(
+            Diagnostic("MG510", f"the recipe can't be read: {reason}", place=escape(str(path)))
+        ) from None
+
+
+def read_source(path: Path) -> Source:
+    """Return the text of a file. OSError if it can't be read or is no text."""
+    with path.open("rb") as file:
+        data = file.read(MAX_RECIPE_BYTES + 1)
+    try:
+        return Source(str(path), data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise OSError(0, f"it is not UTF-8 text, at byte {error.start}") from None
+
+
+def _labelled(diagnostic: Diagnostic, label: Label) -> Diagnostic:
+    return replace(diagnostic, labels=(label, *diagnostic.labels))

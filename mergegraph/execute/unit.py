@@ -1,0 +1,212 @@
+"""Run one unit: read, compute tile by tile, write, hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Protocol
+
+import torch
+
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.dtypes import FLOAT32
+from mergegraph.execute.arena import Arena
+from mergegraph.ir.graph import TensorRef
+from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, kth_magnitude
+from mergegraph.ops import OPS, Locality
+from mergegraph.ops.scalars import SCALARS
+from mergegraph.plan.plan import TILE, Compute, Copy, Target, output_window
+from mergegraph.plan.program import Instruction, Operand, Phase, Place, Program
+from mergegraph.write.digest import TensorDigest
+
+
+class Cancelled(Exception):
+    """Leave a unit because the run is over."""
+
+
+class Inputs(Protocol):
+    """Reads bytes of input tensors."""
+
+    def read(self, ref: TensorRef, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes of a tensor from `offset` on."""
+
+    def nbytes(self, ref: TensorRef) -> int:
+        """Return the size of a tensor."""
+
+
+class Outputs(Protocol):
+    """Writes bytes of output tensors."""
+
+    def write(self, target: Target, offset: int, buffer: memoryview) -> None:
+        """Write the bytes of a tensor from `offset` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a unit leaves behind: the digest of every tensor it wrote, and how many of their elements are not finite."""
+
+    digests: dict[Target, str]
+    nonfinite: dict[Target, int]
+
+
+def run_compute(
+    unit: Compute, program: Program, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event
+) -> Done:
+    """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile."""
+    return _Run(unit, program, inputs, outputs, arena, cancelled).run()
+
+
+def run_copy(unit: Copy, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event) -> Done:
+    """Copy a tensor, after comparing all its sources. MergeGraphError (MG541) where they differ."""
+    digest = TensorDigest()
+    first, others = unit.sources[0], unit.sources[1:]
+    size = inputs.nbytes(first)
+    here, there = arena.bytes(min(unit.window, size)), arena.bytes(min(unit.window, size) if others else 0)
+    for start in range(0, size, unit.window):
+        if cancelled.is_set():
+            raise Cancelled
+        part = here[: min(unit.window, size - start)]
+        inputs.read(first, start, part)
+        for other in others:
+            inputs.read(other, start, there[: len(part)])
+            if part != there[: len(part)]:
+                raise MergeGraphError(_differ(unit))
+        digest.update(part)
+        outputs.write(unit.target, start, part)
+    return Done({unit.target: digest.label}, {})
+
+
+def _differ(unit: Copy) -> Diagnostic:
+    return Diagnostic(
+        "MG541",
+        f"the tensor `{escape(unit.target.name)}` is not of a float type, and differs between the inputs",
+        help=("no average of it means anything: take it from one model with `select`",),
+    )
+
+
+class _Run:
+    def __init__(
+        self, unit: Compute, program: Program, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event
+    ) -> None:
+        self.unit = unit
+        self.program = program
+        self.files = inputs
+        self.writer = outputs
+        self.cancelled = cancelled
+        self.elements = program.elements
+        self.window = max(1, unit.window)
+        self.written = max(1, output_window(program, self.window, resident=unit.resident))
+        self.inputs = [arena.tensor(t.dtype, min(self.window, self.elements)) for t in program.inputs]
+        self.outputs = [arena.tensor(t.dtype, min(self.written, self.elements)) for t in program.outputs]
+        tile = min(TILE, self.elements)
+        self.registers = [arena.tensor(FLOAT32, tile)[0] for _ in range(program.registers)]
+        self.scalars: list[Any] = [*unit.keys, *[None] * (program.scalars - program.keys)]
+        self.digests = [TensorDigest() for _ in unit.targets]
+        self.nonfinite = [0] * len(unit.targets)
+        self.loaded: set[int] = set()
+
+    def run(self) -> Done:
+        self._arithmetic(self.program.prologue)
+        for phase in self.program.phases:
+            self._phase(phase)
+        digests = {target: digest.label for target, digest in zip(self.unit.targets, self.digests, strict=True)}
+        counts = zip(self.unit.targets, self.nonfinite, strict=True)
+        return Done(digests, {target: count for target, count in counts if count})
+
+    def _phase(self, phase: Phase) -> None:
+        kernels = {i: self._kernel(i) for i in phase.tiles if _stateful(i)}
+        for start in range(0, self.elements, self.window):
+            count = min(self.window, self.elements - start)
+            self._read(phase, start, count)
+            for offset in range(0, count, self.written):
+                part = min(self.written, count - offset)
+                self._tiles(phase, kernels, start, offset, part)
+                self._write(phase, start + offset, part)
+        for instruction, kernel in kernels.items():
+            if instruction.out.kind == "scalar":
+                self.scalars[instruction.out.index] = kernel.result()
+        self._arithmetic(phase.scalars)
+
+    def _read(self, phase: Phase, start: int, count: int) -> None:
+        for index in phase.reads:
+            if self.cancelled.is_set():
+                raise Cancelled
+            if self.unit.resident and index in self.loaded:
+                continue
+            dtype = self.program.inputs[index].dtype
+            buffer = self.inputs[index][1][: dtype.nbytes(count)]
+            self.files.read(self.unit.inputs[index], dtype.nbytes(start), buffer)
+            self.loaded.add(index)
+
+    def _tiles(self, phase: Phase, kernels: dict[Instruction, Any], start: int, offset: int, count: int) -> None:
+        """Run the instructions on the tiles of `count` elements, `offset` into the window that begins at `start`."""
+        sizes = [min(TILE, count - i) for i in range(0, count, TILE)]
+        places = [Tile(start + offset + i * TILE, size) for i, size in enumerate(sizes)]
+        steps = [self._step(i, kernels.get(i), places, sizes, offset) for i in phase.tiles]
+        for tile in range(len(sizes)):
+            for function, arguments in steps:
+                function(*arguments[tile])
+
+    def _step(
+        self, instruction: Instruction, kernel: Any, places: Sequence[Tile], sizes: Sequence[int], offset: int
+    ) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
+        """Return a kernel and its arguments for every tile."""
+        if kernel is None:
+            operands = [self._views(x, sizes, offset) for x in (instruction.out, *instruction.inputs)]
+            return POINTWISE[instruction.op], list(zip(*operands, strict=True))
+        tiles = [x for x in instruction.inputs if _is_tile(x)]
+        out = [instruction.out] if instruction.out.kind != "scalar" else []
+        operands = [self._views(x, sizes, offset) for x in (*out, *tiles)]
+        return kernel.update, list(zip(places, *operands, strict=True))
+
+    def _views(self, operand: Operand, sizes: Sequence[int], offset: int) -> list[Any]:
+        """Return what an operand is for every tile: a piece of a buffer, or the same number."""
+        if isinstance(operand, float):
+            return [operand] * len(sizes)
+        if operand.kind == "scalar":
+            return [self.scalars[operand.index]] * len(sizes)
+        if operand.kind == "register":
+            register = self.registers[operand.index]
+            return [register if size == len(register) else register[:size] for size in sizes]
+        buffers = self.inputs if operand.kind == "input" else self.outputs
+        begin = offset if operand.kind == "input" else 0
+        return list(buffers[operand.index][0][begin : begin + sum(sizes)].split(TILE))
+
+    def _kernel(self, instruction: Instruction) -> Any:
+        scalars = tuple(self._scalar(x) for x in instruction.inputs if not _is_tile(x))
+        table = SCANS if OPS[instruction.op].locality is Locality.SCAN else REDUCTIONS
+        settings = {name: value for name, value in instruction.attributes if name != "shape"}
+        return table[instruction.op](scalars, **settings)
+
+    def _scalar(self, operand: Operand) -> Any:
+        return operand if isinstance(operand, float) else self.scalars[operand.index]
+
+    def _arithmetic(self, instructions: Sequence[Instruction]) -> None:
+        for instruction in instructions:
+            function = kth_magnitude if instruction.op == "kth_magnitude" else SCALARS[instruction.op]
+            self.scalars[instruction.out.index] = function(*(self._scalar(x) for x in instruction.inputs))
+
+    def _write(self, phase: Phase, start: int, count: int) -> None:
+        for index in phase.writes:
+            dtype = self.program.outputs[index].dtype
+            tensor, raw = self.outputs[index]
+            part = raw[: dtype.nbytes(count)]
+            self.nonfinite[index] += _nonfinite(tensor[:count])
+            self.digests[index].update(part)
+            self.writer.write(self.unit.targets[index], dtype.nbytes(start), part)
+
+
+def _nonfinite(tensor: torch.Tensor) -> int:
+    """Count the NaN and infinite elements. The sum is finite if all are, and cheaper to look at first."""
+    if torch.isfinite(tensor.sum(dtype=torch.float32)):
+        return 0
+    return int((~torch.isfinite(tensor)).sum())
+
+
+def _stateful(instruction: Instruction) -> bool:
+    return OPS[instruction.op].locality in (Locality.SCAN, Locality.REDUCTION)
+
+
+def _is_tile(operand: Operand) -> bool:
+    return isinstance(operand, Place) and operand.kind != "scalar"

@@ -1,0 +1,132 @@
+"""The Graph: one expression per output tensor, over inputs that are bound per tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from mergegraph.dtypes import FLOAT64
+from mergegraph.ir.node import Node, intern, postorder, rewrite
+from mergegraph.ir.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """A tensor of an input: the index of its model and its name there."""
+
+    model: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The 64-bit key of the random bits that one operation draws for one tensor."""
+
+    value: int
+
+
+Binding: TypeAlias = TensorRef | Key
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """A tensor to be written: `root` computes it from leaves `input(i)` and `key(i)`, bound by `bindings[i]`.
+
+    Tensors with the same shapes and parameters have the same `root` object: it is their template.
+    """
+
+    save: int
+    name: str
+    root: Node
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All output tensors of all saves; `models` and `saves` name what the indices mean."""
+
+    models: tuple[str, ...]
+    saves: tuple[str, ...]
+    tensors: tuple[OutputTensor, ...]
+
+    def templates(self) -> dict[Node, list[OutputTensor]]:
+        """Return the output tensors by their template, in order of first use."""
+        found: dict[Node, list[OutputTensor]] = {}
+        for tensor in self.tensors:
+            found.setdefault(tensor.root, []).append(tensor)
+        return found
+
+    def nodes(self) -> list[Node]:
+        """Return the distinct nodes of all templates, inputs first."""
+        return list(postorder(self.templates()))
+
+
+def input_leaf(index: int, type: TensorType) -> Node:
+    """Return the leaf that stands for the tensor bound at `index`."""
+    return intern("input", (), (("index", index),), type)
+
+
+def key_leaf(index: int) -> Node:
+    """Return the leaf that stands for the random key bound at `index`."""
+    return intern("key", (), (("index", index),), TensorType(FLOAT64, ()))
+
+
+def const(value: float) -> Node:
+    """Return the scalar constant `value`."""
+    return intern("const", (), (("value", float(value)),), TensorType(FLOAT64, ()))
+
+
+def is_leaf(node: Node) -> bool:
+    """Tell whether a node is bound from outside: a tensor or a key."""
+    return node.op in ("input", "key")
+
+
+def leaf_index(leaf: Node) -> int:
+    """Return the index of the binding that a leaf stands for."""
+    index = leaf.attribute("index")
+    assert isinstance(index, int)
+    return index
+
+
+def const_value(node: Node) -> float | None:
+    """Return the value of a constant, None of anything else."""
+    if node.op != "const":
+        return None
+    value = node.attribute("value")
+    assert isinstance(value, float)
+    return value
+
+
+def map_templates(graph: Graph, function: Callable[[Node], Node]) -> Graph:
+    """Return the graph with every template replaced by `function` of it; each template is visited once."""
+    done: dict[Node, tuple[Node, tuple[int, ...]]] = {}
+    tensors = []
+    for tensor in graph.tensors:
+        if tensor.root not in done:
+            done[tensor.root] = compact(function(tensor.root))
+        root, kept = done[tensor.root]
+        tensors.append(replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept)))
+    return replace(graph, tensors=tuple(tensors))
+
+
+def compact(root: Node) -> tuple[Node, tuple[int, ...]]:
+    """Return `root` with its leaves numbered 0, 1, … in order of their old index, and those old indices.
+
+    Bindings that no leaf uses any more are dropped this way: what is not used is never read.
+    """
+    kept = tuple(sorted({leaf_index(node) for node in postorder([root]) if is_leaf(node)}))
+    if kept == tuple(range(len(kept))):
+        return root, kept
+    return renumber(root, {old: new for new, old in enumerate(kept)}), kept
+
+
+def renumber(root: Node, numbers: dict[int, int], memo: dict[Node, Node] | None = None) -> Node:
+    """Return `root` with leaf `i` replaced by leaf `numbers[i]`."""
+
+    def rule(node: Node) -> Node:
+        if not is_leaf(node):
+            return node
+        return intern(node.op, (), (("index", numbers[leaf_index(node)]),), node.type)
+
+    return rewrite(root, rule, {} if memo is None else memo)

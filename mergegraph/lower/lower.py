@@ -1,0 +1,209 @@
+"""Lower the Recipe to the Graph: one expression per output tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.tied import tied_partner
+from mergegraph.dtypes import DTYPES, FLOAT32, Dtype, widest
+from mergegraph.ir.graph import (
+    Binding,
+    Graph,
+    Key,
+    OutputTensor,
+    TensorRef,
+    const,
+    input_leaf,
+    key_leaf,
+)
+from mergegraph.ir.node import Node, postorder
+from mergegraph.ir.types import TensorType, Type
+from mergegraph.keys import random_bits_key
+from mergegraph.lower.faults import Faults
+from mergegraph.lower.fields import OutsideLayers, field_value
+from mergegraph.lower.names import Namer
+from mergegraph.ops import OPS
+from mergegraph.ops.cast import cast
+from mergegraph.ops.identical import identical
+from mergegraph.recipe.recipe import Recipe, Save
+
+NUMBERS = (Type.NUMBER, Type.FIELD)
+
+
+class Unlowerable(Exception):
+    """Leave a tensor whose fault has been recorded."""
+
+
+class Missing(Exception):
+    """Say that a model lacks a tensor."""
+
+    def __init__(self, model: Node, name: str) -> None:
+        super().__init__(name)
+        self.model = model
+        self.name = name
+
+
+@dataclass(slots=True)
+class _Tensor:
+    """What is known of the output tensor that is being lowered: its bindings, and values already lowered."""
+
+    bindings: dict[Binding, int] = field(default_factory=dict)
+    done: dict[tuple[Node, str], Node] = field(default_factory=dict)
+
+    def bind(self, binding: Binding) -> int:
+        return self.bindings.setdefault(binding, len(self.bindings))
+
+
+def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> Graph:
+    """Return one expression per output tensor. MergeGraphError with every fault of shapes, names and types."""
+    lowering = Lowering(recipe, checkpoints)
+    tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
+    lowering.faults.check()
+    labels = tuple(recipe.name(model) for model in recipe.models)
+    return Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors))
+
+
+class Lowering:
+    """Lowers the saves of one recipe. Tensors with equal shapes and parameters get the same expression object."""
+
+    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> None:
+        self.recipe = recipe
+        self.checkpoints = checkpoints
+        self.namer = Namer(recipe, checkpoints)
+        self.faults = Faults(recipe)
+        self._models = {node: index for index, node in enumerate(recipe.models)}
+        self._types: dict[tuple[Dtype, tuple[int, ...]], TensorType] = {}
+        self._applied: dict[tuple[Node, tuple[Node, ...]], Node] = {}
+        self._fingerprints: dict[Node, str] = {}
+        self._checked: set[Node] = set()
+
+    def save(self, index: int, save: Save) -> list[OutputTensor]:
+        """Return the output tensors of one save."""
+        names = self.namer.names(save.value)
+        found = [self._output(index, save, name) for name in names.names]
+        return [tensor for tensor in found if tensor is not None]
+
+    def _output(self, index: int, save: Save, name: str) -> OutputTensor | None:
+        state = _Tensor()
+        try:
+            root = self._lower(save.value, name, state)
+        except Missing as missing:
+            if save.missing is None:
+                self.faults.missing(missing.model, missing.name, save)
+                return None
+            state = _Tensor()
+            try:
+                root = self._lower(save.missing, name, state)
+            except Missing:
+                self.faults.left_out(missing.model, name, save)
+                return None
+        except Unlowerable:
+            return None
+        target = self._target(root, save)
+        written = root if root.tensor.dtype is target else cast(root, dtype=target.name)
+        return OutputTensor(index, name, written, tuple(state.bindings))
+
+    def _target(self, root: Node, save: Save) -> Dtype:
+        """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept."""
+        leaves = {node.tensor.dtype for node in postorder([root]) if node.op == "input"}
+        if not all(dtype.mergeable for dtype in leaves):
+            return root.tensor.dtype
+        return DTYPES[save.dtype] if save.dtype else widest(frozenset(leaves))
+
+    def _lower(self, node: Node, name: str, state: _Tensor) -> Node:
+        found = state.done.get((node, name))
+        if found is None:
+            found = state.done[node, name] = self._lowered(node, name, state)
+        return found
+
+    def _lowered(self, node: Node, name: str, state: _Tensor) -> Node:
+        if node.op == "model":
+            return self._leaf(node, name, state)
+        if node.op == "select":
+            self._check_globs(node, node)
+            return self._lower(self.namer.case(node, name), name, state)
+        if node.op == "stack":
+            origin = self.namer.origin(node, name)
+            return self._lower(origin.value, origin.name, state)
+        return self._apply(node, name, state)
+
+    def _leaf(self, model: Node, name: str, state: _Tensor) -> Node:
+        checkpoint = self.checkpoints[model]
+        found = name if name in checkpoint.tensors else tied_partner(name, checkpoint.tensors, checkpoint.config)
+        if found is None:
+            raise Missing(model, name)
+        tensor = checkpoint.tensors[found]
+        # A tensor without axes is one element in a row: shape () means a scalar that was computed.
+        key = tensor.dtype, tensor.shape or (1,)
+        if key not in self._types:
+            self._types[key] = TensorType(*key)
+        return input_leaf(state.bind(TensorRef(self._models[model], found)), self._types[key])
+
+    def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
+        inputs = [self._input(node, child, name, state) for child in node.inputs]
+        raw = [n for n, child in zip(inputs, node.inputs, strict=True) if child.type not in (*NUMBERS, Type.STAT)]
+        if any(not n.tensor.dtype.mergeable for n in raw):
+            return self._unmergeable(node, name, raw)
+        if len({n.tensor.shape for n in raw}) > 1:
+            self.faults.shapes(node, name, raw, state.bindings)
+            raise Unlowerable
+        if any(parameter.kind == "Key" for parameter in OPS[node.op].parameters):
+            inputs.append(key_leaf(state.bind(self._key(node, name))))
+        key = node, tuple(inputs)
+        if key not in self._applied:
+            op = OPS[node.op]
+            applied = self._applied[key] = op.apply([_computable(n) for n in inputs], node.attributes)
+            problem = op.problem(applied)
+            if problem:
+                self.faults.problem(node, name, problem)
+        return self._applied[key]
+
+    def _input(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
+        if child.type not in NUMBERS:
+            return self._lower(child, name, state)
+        names = self.namer.names(node)
+        for inner in postorder([child]):
+            if inner.op == "select":
+                self._check_globs(inner, node)
+        try:
+            return const(field_value(child, name, names, self.namer))
+        except OutsideLayers as error:
+            self.faults.outside(error.ramp, name)
+            raise Unlowerable from None
+
+    def _unmergeable(self, node: Node, name: str, inputs: list[Node]) -> Node:
+        """Return what integer tensors come to: all must be equal, and one is copied. Other types are refused."""
+        if all(n.tensor.dtype.kind in ("integer", "bool") and n.tensor == inputs[0].tensor for n in inputs):
+            leaves = dict.fromkeys(leaf for n in inputs for leaf in (n.inputs if n.op == "identical" else (n,)))
+            return next(iter(leaves)) if len(leaves) == 1 else identical(list(leaves))
+        self.faults.arithmetic(node, name, inputs)
+        raise Unlowerable
+
+    def _key(self, node: Node, name: str) -> Key:
+        salt = node.attribute("seed")
+        assert isinstance(salt, int)
+        return Key(random_bits_key(self.recipe.seed, str(salt), self._fingerprint(node.inputs[0]), name))
+
+    def _fingerprint(self, node: Node) -> str:
+        """Return a text of the expression that is the same wherever the recipe lies and whatever else is in it."""
+        if node not in self._fingerprints:
+            inputs = ",".join(self._fingerprint(child) for child in node.inputs)
+            self._fingerprints[node] = f"{node.op}({inputs}){node.attributes!r}"
+        return self._fingerprints[node]
+
+    def _check_globs(self, select: Node, consumer: Node) -> None:
+        if select in self._checked:
+            return
+        self._checked.add(select)
+        names = self.namer.names(consumer).names
+        for glob in self.namer.unmatched(select, names):
+            self.faults.glob(select, glob, names)
+
+
+def _computable(node: Node) -> Node:
+    """Return a tensor as float32, in which everything is computed; scalars and keys as they are."""
+    if node.tensor.shape == () or node.tensor.dtype is FLOAT32:
+        return node
+    return cast(node, dtype=FLOAT32.name)

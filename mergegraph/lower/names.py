@@ -1,0 +1,187 @@
+"""Which tensors a value of the recipe has, and where each comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import translate
+
+from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.layers import Stack, find_stacks, rename, split_layer
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean
+from mergegraph.ir.node import Node
+from mergegraph.ir.types import Type
+from mergegraph.recipe.recipe import Recipe
+
+POINTS = (Type.MODEL, Type.DELTA, Type.MASK)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The tensor names of a value in order, and the stacks of layers among them."""
+
+    names: Mapping[str, None]
+    stacks: tuple[Stack, ...]
+
+    @property
+    def prefixes(self) -> frozenset[str]:
+        """The prefixes of the stacks."""
+        return frozenset(stack.prefix for stack in self.stacks)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a tensor of a `stack` comes from: a value of the recipe and the name there."""
+
+    value: Node
+    name: str
+
+
+class Namer:
+    """Finds the names of every value of a recipe, once each."""
+
+    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> None:
+        self.recipe = recipe
+        self.checkpoints = checkpoints
+        self._names: dict[Node, Names] = {}
+        self._origins: dict[Node, Mapping[str, Origin]] = {}
+        self._globs: dict[str, re.Pattern[str]] = {}
+
+    def names(self, node: Node) -> Names:
+        """Return the names of the tensors of a value. MergeGraphError if layers are asked for that do not exist."""
+        if node not in self._names:
+            self._names[node] = self._find(node)
+        return self._names[node]
+
+    def origin(self, stack: Node, name: str) -> Origin:
+        """Return where a tensor of a `stack` comes from; KeyError if it has none of this name."""
+        self.names(stack)
+        return self._origins[stack][name]
+
+    def home(self, node: Node, name: str) -> tuple[Node, str]:
+        """Return the model that a tensor of a value is a change of, and its name there."""
+        while node.op != "model":
+            if node.op == "stack":
+                origin = self.origin(node, name)
+                node, name = origin.value, origin.name
+            else:
+                node = self.case(node, name) if node.op == "select" else node.inputs[0]
+        return node, name
+
+    def case(self, select: Node, name: str) -> Node:
+        """Return the case of a `select` that is for this tensor."""
+        for pattern, value in zip(self._patterns(select), select.inputs, strict=False):
+            if pattern.match(name):
+                return value
+        return select.inputs[-1]
+
+    def unmatched(self, select: Node, names: Iterable[str]) -> list[str]:
+        """Return the globs of a `select` that match none of the names."""
+        found = list(names)
+        return [
+            text
+            for text, pattern in zip(_texts(select), self._patterns(select), strict=True)
+            if not any(pattern.match(name) for name in found)
+        ]
+
+    def _patterns(self, select: Node) -> list[re.Pattern[str]]:
+        texts = _texts(select)
+        for text in texts:
+            if text not in self._globs:
+                self._globs[text] = re.compile(translate(text))
+        return [self._globs[text] for text in texts]
+
+    def _find(self, node: Node) -> Names:
+        if node.op == "model":
+            checkpoint = self.checkpoints[node]
+            return Names(dict.fromkeys(checkpoint.tensors), checkpoint.stacks)
+        if node.op == "stack":
+            return self._stacked(node)
+        found = [self.names(child) for child in node.inputs if child.type in POINTS]
+        if len(found) == 1 or all(names.names == found[0].names for names in found):
+            return found[0]
+        together: dict[str, None] = {}
+        for names in found:
+            together |= names.names
+        return Names(together, find_stacks(together))
+
+    def _stacked(self, node: Node) -> Names:
+        *parts, rest = node.inputs
+        prefix = self._prefix(parts[0])
+        origins: dict[str, Origin] = {}
+        height = 0
+        for part in parts:
+            if self._prefix(part) != prefix:
+                raise MergeGraphError(self._mixed(part, prefix))
+            start, stop = self._range(part, prefix)
+            origins |= self._layers(part, prefix, start, stop, height)
+            height += stop - start
+        outside = {name: Origin(rest, name) for name in self.names(rest).names if split_layer(name, (prefix,)) is None}
+        ordered = _in_order_of(self.names(rest).names, outside, origins, prefix)
+        self._origins[node] = ordered
+        return Names(dict.fromkeys(ordered), find_stacks(ordered))
+
+    def _prefix(self, part: Node) -> str:
+        """Return the stack that a range of layers is taken from."""
+        model, asked = part.inputs[0], part.attribute("stack")
+        stacks = self.names(model).stacks
+        prefixes = [stack.prefix for stack in stacks]
+        if asked is None and len(prefixes) == 1:
+            return prefixes[0]
+        if isinstance(asked, str) and asked in prefixes:
+            return asked
+        if not prefixes:
+            message, help = "this model has no layers", ("no tensor is named `prefix.0.suffix`, `prefix.1.suffix`, …",)
+        elif asked is None:
+            message = "this model has several stacks of layers"
+            help = tuple(f'write `.layers("{prefix}")[…]`' for prefix in prefixes)
+        else:
+            message = f"this model has no stack of layers `{asked}`"
+            help = (*did_you_mean(str(asked), prefixes), f"it has: {', '.join(prefixes)}")
+        raise MergeGraphError(self._at(part, "MG311", message, help))
+
+    def _range(self, part: Node, prefix: str) -> tuple[int, int]:
+        start, stop = part.attribute("start"), part.attribute("stop")
+        assert isinstance(start, int)
+        assert isinstance(stop, int)
+        count = next(s.count for s in self.names(part.inputs[0]).stacks if s.prefix == prefix)
+        if stop > count:
+            help = (f"`.layers[0..{count}]` takes all of them",)
+            raise MergeGraphError(self._at(part, "MG312", f"this model has only {count} layers", help))
+        return start, stop
+
+    def _layers(self, part: Node, prefix: str, start: int, stop: int, height: int) -> dict[str, Origin]:
+        found = {}
+        for name in self.names(part.inputs[0]).names:
+            layer = split_layer(name, (prefix,))
+            if layer and start <= layer.index < stop:
+                moved = rename(replace(layer, index=layer.index - start + height))
+                found[moved] = Origin(part.inputs[0], name)
+        return found
+
+    def _mixed(self, part: Node, prefix: str) -> Diagnostic:
+        message = f"layers named `{self._prefix(part)}` can't follow layers named `{prefix}`"
+        return self._at(part, "MG313", message, ("stack models of one architecture",))
+
+    def _at(self, node: Node, code: str, message: str, help: tuple[str, ...]) -> Diagnostic:
+        return Diagnostic(code, message, (Label(self.recipe.spans[node]),), help)
+
+
+def _texts(select: Node) -> list[str]:
+    patterns = select.attribute("patterns")
+    assert isinstance(patterns, tuple)
+    return [str(pattern) for pattern in patterns]
+
+
+def _in_order_of(
+    names: Iterable[str], outside: Mapping[str, Origin], inside: Mapping[str, Origin], prefix: str
+) -> dict[str, Origin]:
+    """Return all origins, the layers where the first layer of the model that gives the rest stood."""
+    ordered: dict[str, Origin] = {}
+    for name in names:
+        if name in outside:
+            ordered[name] = outside[name]
+        else:
+            ordered.update(inside)
+    return ordered | dict(inside)

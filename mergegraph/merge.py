@@ -1,0 +1,248 @@
+"""Run a compiled recipe: from a plan to published model directories."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from mergegraph import __version__
+from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.layers import split_layer
+from mergegraph.compiler import Compilation
+from mergegraph.diagnostics import Diagnostic, MergeGraphError
+from mergegraph.ir.graph import OutputTensor as GraphTensor
+from mergegraph.ir.graph import TensorRef
+from mergegraph.ir.node import Node
+from mergegraph.plan.plan import Plan
+from mergegraph.recipe.recipe import Save
+from mergegraph.report.mermaid import recipe_mermaid
+from mergegraph.write.card import Parent, model_card
+from mergegraph.write.config import Stack, merged_config
+from mergegraph.write.directory import OutputDirectory
+from mergegraph.write.layout import Layout, OutputTensor, plan_layout
+from mergegraph.write.manifest import CARD_NAME, InputFile, InputModel, build_manifest
+from mergegraph.write.refusals import MANIFEST_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run: nothing here changes a byte of the output."""
+
+    memory: int | None = None
+    workers: int | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run did. Sizes are in bytes; peaks are of the whole process."""
+
+    outputs: tuple[Path, ...]
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    planned_peak_bytes: int
+    peak_rss_bytes: int
+    units: int
+    warnings: tuple[Diagnostic, ...]
+
+
+def merge(
+    compilation: Compilation,
+    out: Path | None,
+    options: Options,
+    *,
+    planned: Callable[[Plan], Callable[[int], None]] = lambda _: lambda _: None,
+) -> Result:
+    """Run a recipe and publish its outputs, all of them or none.
+
+    `out` replaces the path of a single `save`, and is the root of several; without it paths begin in the current
+    folder. `planned` is called with the plan before anything is read, and returns what is told of every number of
+    bytes read or written. MergeGraphError for whatever goes wrong; what was finished can be resumed then.
+    """
+    # Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it.
+    from mergegraph.execute.run import Output, run_plan
+
+    plan = compilation.plan(options.memory, options.workers, loaded=True)
+    recipe = compilation.recipe
+    targets = output_paths(recipe.saves, out)
+    layouts = [layout(compilation, index) for index in range(len(recipe.saves))]
+    checkpoints = [compilation.checkpoints[model] for model in recipe.models]
+    with ExitStack() as stack:
+        outputs = []
+        for save, target, shards in zip(recipe.saves, targets, layouts, strict=True):
+            directory = OutputDirectory.create(
+                target,
+                shards,
+                plan_hash=_plan_hash(compilation, save),
+                fingerprints=_fingerprints(compilation),
+                versions=_versions(),
+                inputs=_input_paths(checkpoints),
+                overwrite=options.overwrite,
+                resume=options.resume,
+            )
+            outputs.append(Output(stack.enter_context(directory), shards))
+        measured = run_plan(plan, checkpoints, outputs, planned(plan))
+        warnings = list(measured.warnings)
+        for index, output in enumerate(outputs):
+            files, found = _small_files(compilation, index, output.layout, output.directory.done, targets[index].name)
+            warnings += found
+            output.directory.commit(files)
+    return Result(
+        tuple(targets),
+        measured.seconds,
+        measured.bytes_read,
+        measured.bytes_written,
+        plan.planned_peak_bytes,
+        measured.peak_rss_bytes,
+        measured.units,
+        tuple(warnings),
+    )
+
+
+def output_paths(saves: tuple[Save, ...], out: Path | None) -> list[Path]:
+    """Return where each save goes."""
+    if out is None:
+        return [Path(save.path) for save in saves]
+    if len(saves) == 1:
+        return [out]
+    absolute = [save.path for save in saves if PurePosixPath(save.path).is_absolute()]
+    if absolute:
+        raise MergeGraphError(
+            Diagnostic(
+                "MG642",
+                "an absolute path of a `save` can't be put under another folder",
+                place=absolute[0],
+                help=("leave out OUT, or make the path relative",),
+                status=2,
+            )
+        )
+    return [out / save.path for save in saves]
+
+
+def layout(compilation: Compilation, index: int) -> Layout:
+    """Return where every tensor of a save will lie."""
+    tensors = [OutputTensor(t.name, t.root.tensor.dtype, _shape(compilation, t)) for t in _tensors(compilation, index)]
+    return plan_layout(tensors, compilation.recipe.saves[index].shard_size)
+
+
+def _tensors(compilation: Compilation, index: int) -> Iterator[GraphTensor]:
+    return (tensor for tensor in compilation.optimized.tensors if tensor.save == index)
+
+
+def _shape(compilation: Compilation, tensor: GraphTensor) -> tuple[int, ...]:
+    """Return the shape to write: the graph sees a tensor without axes as one element in a row."""
+    shape = tensor.root.tensor.shape
+    refs = [binding for binding in tensor.bindings if isinstance(binding, TensorRef)]
+    return () if shape == (1,) and refs and compilation.tensor(refs[0]).shape == () else shape
+
+
+def _plan_hash(compilation: Compilation, save: Save) -> str:
+    """Return what decides the bytes of an output, apart from its inputs and the versions."""
+    text = f"{compilation.source.text}\0{save.path}\0{compilation.exact}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _fingerprints(compilation: Compilation) -> dict[str, str]:
+    """Return, for every input file, what changes when it does."""
+    found = {}
+    for number, model in enumerate(compilation.recipe.models):
+        for header in compilation.checkpoints[model].files:
+            identity = header.identity
+            found[f"{number}/{header.path.name}"] = f"{header.sha256}:{identity.size}:{identity.mtime_ns}"
+    return found
+
+
+def _versions() -> dict[str, str]:
+    return {"mergegraph": __version__, "torch": version("torch")}
+
+
+def _input_paths(checkpoints: list[Checkpoint]) -> list[Path]:
+    return [
+        path
+        for checkpoint in checkpoints
+        for path in ([checkpoint.root] if checkpoint.root else [header.path for header in checkpoint.files])
+    ]
+
+
+def _small_files(
+    compilation: Compilation, index: int, shards: Layout, digests: Mapping[str, str], title: str
+) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+    """Return every file beside the weights by its path in the directory, the manifest last, and what they lack."""
+    recipe, save = compilation.recipe, compilation.recipe.saves[index]
+    donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
+    files = {str(path): (tokenizer.root / path).read_bytes() for path in tokenizer.extras if tokenizer.root is not None}
+    warnings: tuple[Diagnostic, ...] = ()
+    if donor.config:
+        config = merged_config(
+            donor.config, dtype=_main_dtype(shards, compilation, index), stacks=_stacks(compilation, save, donor)
+        )
+        files["config.json"], warnings = config.data, config.warnings
+    parents = [_parent(compilation.checkpoints[model]) for model in recipe.models]
+    card = model_card(title, parents, recipe=compilation.source.text, mermaid=recipe_mermaid(recipe, [save]))
+    files[CARD_NAME] = card.encode("utf-8", "replace")
+    files[MANIFEST_NAME] = build_manifest(
+        recipe=compilation.source.text,
+        seed=recipe.seed,
+        save={"path": save.path, "dtype": save.dtype},
+        inputs=[_input_model(compilation.checkpoints[model]) for model in recipe.models],
+        versions=_versions(),
+        layout=shards,
+        digests=digests,
+        small_files=files,
+    )
+    return files, warnings
+
+
+def _main_dtype(shards: Layout, compilation: Compilation, index: int) -> str:
+    """Return the float type that most bytes of an output have."""
+    sizes: dict[str, int] = {}
+    for tensor in _tensors(compilation, index):
+        dtype = tensor.root.tensor.dtype
+        if dtype.kind == "float":
+            sizes[dtype.name] = sizes.get(dtype.name, 0) + shards.slot(tensor.name).nbytes
+    return max(sizes, key=lambda name: sizes[name], default="float32")
+
+
+def _stacks(compilation: Compilation, save: Save, donor: Checkpoint) -> list[Stack]:
+    """Return the stacks of the output whose layers are not those of the donor, and where each layer comes from."""
+    origins = layer_origins(compilation, save.value)
+    found = []
+    for stack in donor.stacks:
+        layers = origins.get(stack.prefix, {})
+        if (layers and set(layers) != set(range(stack.count))) or any(o != (save.config, i) for i, o in layers.items()):
+            sources = tuple(
+                (compilation.checkpoints[model].config, number) for _, (model, number) in sorted(layers.items())
+            )
+            found.append(Stack(stack.prefix, stack.count, sources))
+    return found
+
+
+def layer_origins(compilation: Compilation, value: Node) -> dict[str, dict[int, tuple[Node, int]]]:
+    """Return, for every layer of a value by stack and number, the model it is a change of and its number there."""
+    from mergegraph.lower.names import Namer
+
+    namer = Namer(compilation.recipe, compilation.checkpoints)
+    names = namer.names(value)
+    found: dict[str, dict[int, tuple[Node, int]]] = {}
+    for name in names.names:
+        layer = split_layer(name, names.prefixes)
+        if layer and layer.index not in found.setdefault(layer.prefix, {}):
+            model, inner = namer.home(value, name)
+            below = split_layer(inner, namer.names(model).prefixes)
+            found[layer.prefix][layer.index] = model, below.index if below else layer.index
+    return found
+
+
+def _parent(checkpoint: Checkpoint) -> Parent:
+    return Parent(checkpoint.source, checkpoint.source if checkpoint.commit else None, checkpoint.commit)
+
+
+def _input_model(checkpoint: Checkpoint) -> InputModel:
+    files = tuple(InputFile(h.path.name, h.identity.size, h.sha256) for h in checkpoint.files)
+    return InputModel(checkpoint.source, checkpoint.commit, files)

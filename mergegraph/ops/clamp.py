@@ -1,0 +1,12 @@
+"""Limits."""
+
+from __future__ import annotations
+
+from mergegraph.ops.declaration import Locality, Scalar, Tensor, op, primitive
+from mergegraph.ops.typing import same_type
+
+
+@op(locality=Locality.POINTWISE, primitive=True, typing=same_type)
+def clamp(x: Tensor, low: Scalar, high: Scalar) -> Tensor:
+    """Limit to a range: `min(max(x, low), high)`."""
+    return primitive()

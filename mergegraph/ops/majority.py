@@ -1,0 +1,11 @@
+"""Majority sign."""
+
+from __future__ import annotations
+
+from mergegraph.ops.declaration import Delta, Locality, op, primitive
+
+
+@op(locality=Locality.POINTWISE, primitive=True, internal=True)
+def majority(x: Delta) -> Delta:
+    """Turn weighted votes into signs: `+1` where `x ≥ 0`, `−1` elsewhere."""
+    return primitive()

@@ -1,0 +1,12 @@
+"""Multiplication."""
+
+from __future__ import annotations
+
+from mergegraph.ops.declaration import Locality, Tensor, op, primitive
+from mergegraph.ops.typing import product_type
+
+
+@op(locality=Locality.POINTWISE, primitive=True, typing=product_type)
+def multiply(x: Tensor, y: Tensor) -> Tensor:
+    """Multiply element by element, or by a number: `x · y`."""
+    return primitive()

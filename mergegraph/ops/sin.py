@@ -1,0 +1,12 @@
+"""Sine."""
+
+from __future__ import annotations
+
+from mergegraph.ops.declaration import Locality, Scalar, op, primitive
+from mergegraph.ops.typing import same_type
+
+
+@op(locality=Locality.POINTWISE, primitive=True, typing=same_type, internal=True)
+def sin(x: Scalar) -> Scalar:
+    """Take the sine of an angle in radians."""
+    return primitive()

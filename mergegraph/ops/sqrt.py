@@ -1,0 +1,12 @@
+"""Square root."""
+
+from __future__ import annotations
+
+from mergegraph.ops.declaration import Locality, Scalar, op, primitive
+from mergegraph.ops.typing import same_type
+
+
+@op(locality=Locality.POINTWISE, primitive=True, typing=same_type, internal=True)
+def sqrt(x: Scalar) -> Scalar:
+    """Take the square root of a number."""
+    return primitive()

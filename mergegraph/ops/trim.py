@@ -1,0 +1,31 @@
+"""Keeping the largest changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mergegraph.ops.bucket_histogram import bucket_histogram
+from mergegraph.ops.clamp import clamp
+from mergegraph.ops.declaration import Delta, Fraction, Locality, op
+from mergegraph.ops.floor import floor
+from mergegraph.ops.kth_magnitude import kth_magnitude
+from mergegraph.ops.less_equal import less_equal
+from mergegraph.ops.magnitude_histogram import magnitude_histogram
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.rescaling import rescaled
+from mergegraph.ops.threshold import threshold
+from mergegraph.ops.where import where
+
+
+@op(locality=Locality.REDUCTION, paper="2306.01708")
+def trim(d: Delta, density: Fraction, *, rescale: Literal["none", "l1"] | bool = "none") -> Delta:
+    """Keep the `k = max(1, ⌊density·N⌋)` elements of largest magnitude, ties by lowest index; zero the rest.
+
+    Density 1 or more keeps all, 0 or less nothing.
+    `rescale="l1"`, or `true`, multiplies by `‖d‖₁ / ‖kept‖₁` (unless either is below 1e-7).
+    """
+    count = float(d.tensor.count)
+    k = where(less_equal(density, 0.0), 0.0, clamp(floor(multiply(density, count)), 1.0, count))
+    histogram = magnitude_histogram(d)
+    kept = threshold(d, kth_magnitude(histogram, bucket_histogram(d, histogram, k), k))
+    return rescaled(d, kept, density, rescale)

@@ -1,0 +1,98 @@
+"""Group output tensors that read the same inputs into one unit, so that they are read once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from networkx.utils import UnionFind
+
+from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, renumber
+from mergegraph.ir.node import Node
+from mergegraph.plan.plan import Target
+
+MOST_INPUTS = 32
+"""The most input tensors that one unit reads side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Expressions over common bindings, and the tensors they are written to."""
+
+    roots: tuple[Node, ...]
+    inputs: tuple[TensorRef, ...]
+    keys: tuple[int, ...]
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """A tensor that is written as it was read; several sources must be equal."""
+
+    sources: tuple[TensorRef, ...]
+    target: Target
+
+
+def group(graph: Graph) -> tuple[list[Group], list[CopyOf]]:
+    """Return the units of work of a graph: groups that compute, and copies.
+
+    Tensors of equal shape that share an input come together, unless that would read more than MOST_INPUTS side by
+    side. The expressions of groups with the same pattern are the same objects.
+    """
+    copies = [copy for copy in map(_copy, graph.tensors) if copy]
+    computed = [tensor for tensor in graph.tensors if not _copy(tensor)]
+    grouping = _Grouping()
+    return [grouping.group(members) for members in _components(computed)], copies
+
+
+def _copy(tensor: OutputTensor) -> CopyOf | None:
+    root = tensor.root
+    if root.op not in ("input", "identical"):
+        return None
+    return CopyOf(tuple(b for b in tensor.bindings if isinstance(b, TensorRef)), Target(tensor.save, tensor.name))
+
+
+def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
+    joined: UnionFind[int] = UnionFind(range(len(tensors)))
+    reads: dict[int, set[Binding]] = {i: _reads(tensor) for i, tensor in enumerate(tensors)}
+    first: dict[tuple[tuple[int, ...], Binding], int] = {}
+    for i, tensor in enumerate(tensors):
+        for binding in sorted(reads[i], key=repr):
+            other = first.setdefault((tensor.root.tensor.shape, binding), i)
+            _join(joined, reads, i, other)
+    found: dict[int, list[OutputTensor]] = defaultdict(list)
+    for i, tensor in enumerate(tensors):
+        found[joined[i]].append(tensor)
+    return list(found.values())
+
+
+def _join(joined: UnionFind[int], reads: dict[int, set[Binding]], one: int, other: int) -> None:
+    a, b = joined[one], joined[other]
+    if a == b or len(reads[a] | reads[b]) > MOST_INPUTS:
+        return
+    together = reads[a] | reads[b]
+    joined.union(a, b)
+    reads[joined[a]] = together
+
+
+def _reads(tensor: OutputTensor) -> set[Binding]:
+    return {binding for binding in tensor.bindings if isinstance(binding, TensorRef)}
+
+
+class _Grouping:
+    """Makes groups; remembers patterns, so that equal ones get the same expression objects."""
+
+    def __init__(self) -> None:
+        self._roots: dict[tuple[tuple[Node, tuple[int, ...]], ...], tuple[Node, ...]] = {}
+
+    def group(self, members: Sequence[OutputTensor]) -> Group:
+        tensors = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, TensorRef)))
+        keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
+        bindings: list[Binding] = [*tensors, *keys]
+        numbers = {b: i for i, b in enumerate(bindings)}
+        pattern = tuple((m.root, tuple(numbers[b] for b in m.bindings)) for m in members)
+        if pattern not in self._roots:
+            self._roots[pattern] = tuple(renumber(root, dict(enumerate(places))) for root, places in pattern)
+        targets = tuple(Target(m.save, m.name) for m in members)
+        return Group(self._roots[pattern], tuple(tensors), tuple(key.value for key in keys), targets)

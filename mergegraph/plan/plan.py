@@ -1,0 +1,117 @@
+"""The Plan: units in the order they run, with their reads, windows and peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mergegraph.dtypes import FLOAT32
+from mergegraph.ir.graph import TensorRef
+from mergegraph.plan.program import Program
+
+TILE = 65_536
+"""Elements of a tile. It is part of the meaning of a reduction, so it is the same everywhere."""
+
+KERNEL_SCRATCH = 4 * TILE * 4
+"""Bytes that a reduction or a scan may allocate for its own use while a tile passes: four tiles of 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A tensor of an output: the index of its save and its name there."""
+
+    save: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Runs `program` on these inputs. `window` elements of every tensor are in memory at a time.
+
+    A unit whose window is its whole tensor is *resident*: it reads once, however many phases its program has. Any
+    other *streams*: each phase reads what it needs again.
+    """
+
+    program: int
+    inputs: tuple[TensorRef, ...]
+    keys: tuple[int, ...]
+    targets: tuple[Target, ...]
+    window: int
+    resident: bool
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copies a tensor byte for byte. With several sources all must be equal, or the merge fails."""
+
+    sources: tuple[TensorRef, ...]
+    target: Target
+    window: int
+    peak_bytes: int
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The tensor it writes."""
+        return (self.target,)
+
+    @property
+    def inputs(self) -> tuple[TensorRef, ...]:
+        """The tensors it reads."""
+        return self.sources
+
+
+Unit: TypeAlias = Compute | Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a merge runs: `units` in order of rank, on `workers` threads, within `planned_peak_bytes`.
+
+    `lower_bound_bytes` is the least memory in which any plan of this kind could run. All figures count the whole
+    process, the interpreter and its libraries (`baseline_bytes`) included.
+    """
+
+    programs: tuple[Program, ...]
+    units: tuple[Unit, ...]
+    workers: int
+    budget_bytes: int
+    baseline_bytes: int
+    planned_peak_bytes: int
+    lower_bound_bytes: int
+    optimal: bool
+    bytes_read: int
+    bytes_written: int
+    input_bytes: int
+    dearest: int
+    """The index of the unit with the highest peak."""
+
+
+def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
+    """Return the bytes of the buffers of a unit: windows of its inputs and outputs, and its registers.
+
+    A resident unit holds its inputs whole, and windows of at most `OUTPUT_WINDOW` elements of its outputs.
+    """
+    written = output_window(program, window, resident=resident)
+    held = sum(aligned(t.dtype.nbytes(window)) for t in program.inputs)
+    held += sum(aligned(t.dtype.nbytes(written)) for t in program.outputs)
+    return held + program.registers * aligned(FLOAT32.nbytes(min(TILE, program.elements)))
+
+
+def peak_bytes(program: Program, window: int, *, resident: bool) -> int:
+    """Return all that a unit takes: its buffers, the state of its reductions and the scratch of its kernels."""
+    scratch = KERNEL_SCRATCH * program.kernels
+    return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch
+
+
+def output_window(program: Program, window: int, *, resident: bool) -> int:
+    """Return how many elements of each output are in memory at a time."""
+    return min(window, OUTPUT_WINDOW) if resident else window
+
+
+OUTPUT_WINDOW = 8 * TILE
+
+
+def aligned(nbytes: int) -> int:
+    """Return a size rounded up so that the next buffer begins on a cache line."""
+    return -(-nbytes // 64) * 64

@@ -1,0 +1,179 @@
+"""Choose how a graph runs: grouping, windows, workers, order, all within a budget of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.ir.graph import Graph, TensorRef
+from mergegraph.ir.node import Node
+from mergegraph.plan.group import CopyOf, Group, group
+from mergegraph.plan.plan import TILE, Compute, Copy, Plan, Unit, peak_bytes
+from mergegraph.plan.program import Program, compile_program
+from mergegraph.sizes import format_size
+
+STREAM_WINDOW = 8 * TILE
+"""Elements of a window that streams: large enough for efficient reads, small enough to stay in cache."""
+
+COPY_WINDOW = 4 << 20
+"""Bytes of a window that is only copied."""
+
+
+class TensorPlace(Protocol):
+    """Where a tensor lies in its checkpoint."""
+
+    @property
+    def file(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+class Places(Protocol):
+    """Answers where the inputs of a graph lie."""
+
+    def __call__(self, ref: TensorRef) -> TensorPlace: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a run may use: `memory` bytes for the whole process, of which `baseline` are taken before it starts."""
+
+    memory: int
+    workers: int
+    baseline: int
+
+
+def plan(graph: Graph, places: Places, resources: Resources) -> Plan:
+    """Return the plan of a graph. MergeGraphError (MG401) if no plan fits into the memory."""
+    groups, copies = group(graph)
+    programs = _Programs()
+    numbers = [programs.number(g.roots) for g in groups]
+    smallest = [peak_bytes(programs.all[n], min(TILE, programs.all[n].elements), resident=False) for n in numbers]
+    need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
+    _refuse(graph, groups, smallest, resources, need)
+    workers = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
+    share = _available(resources) // workers
+    units: list[Unit] = [_compute(g, n, programs.all[n], share) for g, n in zip(groups, numbers, strict=True)]
+    units += [_copy(places, c, share) for c in copies]
+    units.sort(key=lambda unit: _position(unit, places))
+    return _summary(tuple(programs.all), tuple(units), workers, resources, need, places)
+
+
+class _Programs:
+    def __init__(self) -> None:
+        self.all: list[Program] = []
+        self._numbers: dict[tuple[Node, ...], int] = {}
+
+    def number(self, roots: tuple[Node, ...]) -> int:
+        if roots not in self._numbers:
+            self._numbers[roots] = len(self.all)
+            self.all.append(compile_program(roots))
+        return self._numbers[roots]
+
+
+def _available(resources: Resources) -> int:
+    return resources.memory - resources.baseline
+
+
+def _refuse(graph: Graph, groups: Sequence[Group], smallest: Sequence[int], resources: Resources, need: int) -> None:
+    if need <= _available(resources):
+        return
+    dearest = max(range(len(groups)), key=lambda i: smallest[i], default=None)
+    place = escape(groups[dearest].targets[0].name) if dearest is not None else ""
+    budget = resources.baseline + need
+    raise MergeGraphError(
+        Diagnostic(
+            "MG401",
+            f"this merge does not fit into {format_size(resources.memory)} of memory",
+            place=place,
+            help=(
+                f"the smallest that would do is `--memory {_rounded_up(budget)}`",
+                f"{format_size(resources.baseline)} of it are the interpreter and its libraries",
+            ),
+        )
+    )
+
+
+def _rounded_up(nbytes: int) -> str:
+    return f"{-(-nbytes // 1_000_000)}MB"
+
+
+def _compute(found: Group, number: int, program: Program, share: int) -> Compute:
+    window, resident = _strategy(program, share)
+    peak = peak_bytes(program, window, resident=resident)
+    return Compute(number, found.inputs, found.keys, found.targets, window, resident, peak)
+
+
+def _strategy(program: Program, share: int) -> tuple[int, bool]:
+    """Return the window of a unit and whether it holds its inputs whole.
+
+    Holding them saves reading again what a second phase needs; with one phase there is nothing to save.
+    """
+    whole = max(1, program.elements)
+    if len(program.phases) > 1 and peak_bytes(program, whole, resident=True) <= share:
+        return whole, True
+    window = STREAM_WINDOW
+    while window > TILE and peak_bytes(program, min(window, whole), resident=False) > share:
+        window //= 2
+    return min(window, whole), window >= whole
+
+
+def _copy(places: Places, found: CopyOf, share: int) -> Copy:
+    window = max(1, min(COPY_WINDOW, share // (len(found.sources) + 1), places(found.sources[0]).nbytes))
+    return Copy(found.sources, found.target, window, _copy_peak(places, found, window))
+
+
+def _copy_peak(places: Places, found: CopyOf, window: int) -> int:
+    return min(window, places(found.sources[0]).nbytes) * min(2, len(found.sources))
+
+
+def _position(unit: Unit, places: Places) -> tuple[int, int, int]:
+    """Return where a unit starts to read, so that files are read from front to back."""
+    if not unit.inputs:
+        return (-1, 0, 0)
+    place = places(unit.inputs[0])
+    return unit.inputs[0].model, place.file, place.begin
+
+
+def _summary(
+    programs: tuple[Program, ...],
+    units: tuple[Unit, ...],
+    workers: int,
+    resources: Resources,
+    need: int,
+    places: Places,
+) -> Plan:
+    peaks = sorted((unit.peak_bytes for unit in units), reverse=True)
+    targets = [(programs[u.program], u) for u in units if isinstance(u, Compute)]
+    written = sum(t.nbytes for program, _ in targets for t in program.outputs)
+    written += sum(places(u.sources[0]).nbytes for u in units if isinstance(u, Copy))
+    return Plan(
+        programs=programs,
+        units=units,
+        workers=workers,
+        budget_bytes=resources.memory,
+        baseline_bytes=resources.baseline,
+        planned_peak_bytes=resources.baseline + sum(peaks[:workers]),
+        lower_bound_bytes=resources.baseline + need,
+        optimal=all(program.registers == program.register_bound for program in programs),
+        bytes_read=sum(unit_reads(unit, programs, places) for unit in units),
+        bytes_written=written,
+        input_bytes=sum(places(ref).nbytes for ref in dict.fromkeys(_refs(units))),
+        dearest=max(range(len(units)), key=lambda i: units[i].peak_bytes, default=0),
+    )
+
+
+def _refs(units: Iterable[Unit]) -> Iterable[TensorRef]:
+    return (ref for unit in units for ref in unit.inputs)
+
+
+def unit_reads(unit: Unit, programs: Sequence[Program], places: Places) -> int:
+    """Return how many bytes a unit reads: once where it is resident, once per phase that needs them elsewhere."""
+    if isinstance(unit, Copy) or unit.resident:
+        return sum(places(ref).nbytes for ref in unit.inputs)
+    phases = programs[unit.program].phases
+    return sum(places(unit.inputs[i]).nbytes for phase in phases for i in phase.reads)

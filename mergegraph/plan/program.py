@@ -1,0 +1,266 @@
+"""Programs: what a unit does to each tile, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from mergegraph.dtypes import FLOAT32
+from mergegraph.ir.graph import const_value, is_leaf, leaf_index
+from mergegraph.ir.node import Attribute, Node, postorder
+from mergegraph.ir.types import TensorType
+from mergegraph.ops import OPS, Locality
+from mergegraph.plan.order import Order, Task, least_peak_order
+
+Kind: TypeAlias = Literal["register", "input", "output", "scalar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value is: a register for a tile, the window of an input or output, or a slot for a scalar."""
+
+    kind: Kind
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.kind[0]}{self.index}"
+
+
+Operand: TypeAlias = Place | float
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """Run the kernel `op` on `inputs` and leave the result in `out`."""
+
+    op: str
+    out: Place
+    inputs: tuple[Operand, ...]
+    attributes: tuple[tuple[str, Attribute], ...]
+
+    def __str__(self) -> str:
+        settings = "".join(f", {name}={value}" for name, value in self.attributes)
+        return f"{self.out} = {self.op}({', '.join(map(str, self.inputs))}{settings})"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One pass over the tiles: `tiles` run on each of them, `scalars` once after the last.
+
+    `reads` are the inputs it needs, `writes` the outputs it completes.
+    """
+
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    tiles: tuple[Instruction, ...]
+    scalars: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a unit computes, for every unit of the same template.
+
+    Scalar slots 0 … `keys` − 1 hold the random keys when it starts; `prologue` fills those that need no tile.
+    `registers` tiles of float32 suffice; `register_bound` is the proven least.
+    """
+
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+    keys: int
+    prologue: tuple[Instruction, ...]
+    phases: tuple[Phase, ...]
+    registers: int
+    register_bound: int
+    scalars: int
+    kernels: int
+    state_bytes: int
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of each of its tensors."""
+        return self.outputs[0].count
+
+
+def compile_program(roots: Sequence[Node]) -> Program:
+    """Return the program that computes `roots`, tensors of one shape, in as few passes as their reductions allow."""
+    return _Compiler(roots).program()
+
+
+class _Compiler:
+    def __init__(self, roots: Sequence[Node]) -> None:
+        self.roots = roots
+        self.nodes = list(postorder(roots))
+        tensors = {leaf_index(n): n for n in self.nodes if n.op == "input"}
+        keys = [n for n in self.nodes if n.op == "key"]
+        self.inputs = [tensors[i] for i in sorted(tensors)]
+        self.slots = {node: i for i, node in enumerate(sorted(keys, key=leaf_index))}
+        self.key_count = len(keys)
+        self.level: dict[Node, int] = {}
+        for node in self.nodes:
+            self.level[node] = self._level(node)
+        for node in self.nodes:
+            if not is_tile(node) and node not in self.slots and const_value(node) is None:
+                self.slots[node] = len(self.slots)
+
+    def program(self) -> Program:
+        last = max((self.level[n] for n in self.nodes if is_tile(n)), default=0)
+        compiled = [self._phase(number) for number in range(last + 1)]
+        orders = [order for _, order in compiled]
+        phases = tuple(phase for phase, _ in compiled)
+        stateful = [i for p in phases for i in p.tiles if OPS[i.op].locality in (Locality.REDUCTION, Locality.SCAN)]
+        return Program(
+            inputs=tuple(n.tensor for n in self.inputs),
+            outputs=tuple(n.tensor for n in self.roots),
+            keys=self.key_count,
+            prologue=self._scalars(0),
+            phases=phases,
+            registers=max(order.peak for order in orders),
+            register_bound=max(order.bound for order in orders),
+            scalars=len(self.slots),
+            kernels=max(sum(i in stateful for i in p.tiles) for p in phases),
+            state_bytes=sum(OPS[i.op].state_bytes for i in stateful),
+        )
+
+    def _level(self, node: Node) -> int:
+        """Return the phase in which a tile can first be computed, or before which a scalar is known."""
+        below = max((self.level[child] for child in node.inputs), default=0)
+        return below + 1 if is_reduction(node) else below
+
+    def _phase(self, number: int) -> tuple[Phase, Order]:
+        """Return the phase that does the reductions and the outputs whose inputs are known by then."""
+        reductions = [n for n in self.nodes if is_reduction(n) and self.level[n] == number + 1]
+        outputs = [i for i, root in enumerate(self.roots) if self.level[root] == number]
+        targets = [*reductions, *dict.fromkeys(self.roots[i] for i in outputs)]
+        needed = _tiles_below(targets)
+        order = least_peak_order(_tasks(needed, {self.roots[i] for i in outputs}))
+        tiles = _Allocation(self, [needed[i] for i in order.sequence], outputs).instructions()
+        reads = {self.inputs.index(leaf) for leaf in _leaves_below(needed)}
+        phase = Phase(tuple(sorted(reads)), tuple(outputs), tuple(tiles), self._scalars(number + 1))
+        return phase, order
+
+    def _scalars(self, level: int) -> tuple[Instruction, ...]:
+        """Return the arithmetic on scalars that can be done before phase `level`, and no earlier."""
+        found = [
+            n
+            for n in self.nodes
+            if n in self.slots and n.op != "key" and not is_reduction(n) and self.level[n] == level
+        ]
+        return tuple(
+            Instruction(n.op, Place("scalar", self.slots[n]), self.operands(n, {}), n.attributes) for n in found
+        )
+
+    def operands(self, node: Node, tiles: dict[Node, Place]) -> tuple[Operand, ...]:
+        """Return where the inputs of a node are."""
+        return tuple(self._operand(child, tiles) for child in node.inputs)
+
+    def _operand(self, node: Node, tiles: dict[Node, Place]) -> Operand:
+        value = const_value(node)
+        if value is not None:
+            return value
+        if node.op == "input":
+            return Place("input", self.inputs.index(node))
+        return Place("scalar", self.slots[node]) if node in self.slots else tiles[node]
+
+
+class _Allocation:
+    """Gives each result of a phase a register, and takes it back after the last use."""
+
+    def __init__(self, compiler: _Compiler, sequence: Sequence[Node], outputs: Sequence[int]) -> None:
+        self.compiler = compiler
+        self.sequence = sequence
+        self.outputs: dict[Node, list[int]] = {}
+        for index in outputs:
+            self.outputs.setdefault(compiler.roots[index], []).append(index)
+        self.last = {child: i for i, node in enumerate(sequence) for child in node.inputs}
+        self.places: dict[Node, Place] = {}
+        self.free: list[int] = []
+        self.made = 0
+
+    def instructions(self) -> Iterable[Instruction]:
+        for step, node in enumerate(self.sequence):
+            operands = self.compiler.operands(node, self.places)
+            dying = [c for c in dict.fromkeys(node.inputs) if self.last[c] == step and self._in_register(c)]
+            if in_place(node):
+                self._release(dying)
+            out = self._place(node)
+            if not in_place(node):
+                self._release(dying)
+            yield Instruction(node.op, out, operands, node.attributes)
+            yield from self._copies(node, out)
+
+    def _in_register(self, node: Node) -> bool:
+        return node in self.places and self.places[node].kind == "register"
+
+    def _release(self, nodes: Iterable[Node]) -> None:
+        self.free.extend(self.places[node].index for node in nodes)
+
+    def _place(self, node: Node) -> Place:
+        if is_reduction(node):
+            return Place("scalar", self.compiler.slots[node])
+        if node in self.outputs:
+            place = Place("output", self.outputs[node][0])
+        elif self.free:
+            place = Place("register", self.free.pop())
+        else:
+            place = Place("register", self.made)
+            self.made += 1
+        self.places[node] = place
+        return place
+
+    def _copies(self, node: Node, source: Place) -> Iterable[Instruction]:
+        """Yield the copies to further outputs that are equal to this one."""
+        for index in self.outputs.get(node, ())[1:]:
+            dtype = node.tensor.dtype.name
+            yield Instruction("cast", Place("output", index), (source,), (("dtype", dtype),))
+
+
+def is_reduction(node: Node) -> bool:
+    """Tell whether a node folds tiles into a scalar."""
+    return not is_leaf(node) and any(is_tile(child) for child in node.inputs) and not is_tile(node)
+
+
+def is_tile(node: Node) -> bool:
+    """Tell whether a node has a value for every element of the tensor, computed tile by tile."""
+    if is_leaf(node) or const_value(node) is not None:
+        return node.op == "input"
+    return node.tensor.shape != () and OPS[node.op].locality is not Locality.REDUCTION
+
+
+def in_place(node: Node) -> bool:
+    """Tell whether the kernel of a node may write over one of its inputs."""
+    same = all(child.tensor.dtype is FLOAT32 for child in node.inputs if is_tile(child) and child.op != "input")
+    return OPS[node.op].locality is Locality.POINTWISE and node.tensor.dtype is FLOAT32 and same
+
+
+def _tiles_below(targets: Sequence[Node]) -> list[Node]:
+    """Return what must be computed per tile for the targets: tiles below them, not through scalars."""
+    found: dict[Node, None] = {}
+    wanted = set(targets)
+    stack = list(targets)
+    while stack:
+        for child in stack.pop().inputs:
+            if is_tile(child) and child.op != "input" and child not in wanted:
+                wanted.add(child)
+                stack.append(child)
+    for node in postorder(targets):
+        if node in wanted and node.op != "input":
+            found[node] = None
+    return list(found)
+
+
+def _leaves_below(nodes: Sequence[Node]) -> set[Node]:
+    return {child for node in nodes for child in node.inputs if child.op == "input"}
+
+
+def _tasks(nodes: Sequence[Node], roots: set[Node]) -> list[Task]:
+    """Return the tasks of one phase; results that are written or folded take no register."""
+    numbers = {node: i for i, node in enumerate(nodes)}
+    return [
+        Task(
+            tuple(numbers[child] for child in node.inputs if child in numbers),
+            is_tile(node) and node not in roots,
+            in_place(node),
+        )
+        for node in nodes
+    ]

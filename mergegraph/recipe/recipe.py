@@ -1,0 +1,83 @@
+"""The Recipe: a graph of tens of nodes over whole models, and what is to be saved of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mergegraph.diagnostics import Diagnostic, Source, Span
+from mergegraph.ir.node import Attribute, Node, intern, postorder
+from mergegraph.ir.types import Type
+
+DEFAULT_SHARD_SIZE = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """One output: `value` is a model. `tokenizer` and `config` are models whose files are copied.
+
+    `dtype` None keeps the dtype of the inputs; `missing` is the model that gives tensors which other inputs lack.
+    """
+
+    value: Node
+    path: str
+    dtype: str | None
+    tokenizer: Node
+    config: Node
+    missing: Node | None
+    shard_size: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A resolved recipe: names bound, types checked, methods expanded. Nothing has been read yet.
+
+    `models` are the checkpoints that the saves need, in order of first use. `spans` and `names` say where each node
+    was written and what it was called there.
+    """
+
+    source: Source
+    saves: tuple[Save, ...]
+    seed: int
+    models: tuple[Node, ...]
+    spans: Mapping[Node, Span]
+    names: Mapping[Node, str]
+    warnings: tuple[Diagnostic, ...]
+
+    def nodes(self) -> list[Node]:
+        """Return the distinct nodes that the saves need, inputs first."""
+        return list(postorder(save.value for save in self.saves))
+
+    def name(self, node: Node) -> str:
+        """Return what a node is called in the recipe, or its operation."""
+        return self.names.get(node, node.op)
+
+
+def number(value: float) -> Node:
+    """Return a number as a node of the Recipe."""
+    return intern("number", (), (("value", float(value)),), Type.NUMBER)
+
+
+def text_attribute(node: Node, name: str) -> str:
+    """Return an attribute that is a string."""
+    value = node.attribute(name)
+    assert isinstance(value, str)
+    return value
+
+
+def numbers_attribute(node: Node, name: str) -> tuple[float, ...]:
+    """Return an attribute that is a tuple of numbers."""
+    value: Attribute = node.attribute(name)
+    assert isinstance(value, tuple)
+    return tuple(float(v) for v in value if isinstance(v, (int, float)))
+
+
+def donor(node: Node) -> Node:
+    """Return the model that a value is a change of: it gives the config and the tokenizer unless others are named.
+
+    The first input counts, `rest` of a `stack`, and the last case of a `select`.
+    """
+    while node.op != "model":
+        node = node.inputs[-1] if node.op in ("stack", "select") else node.inputs[0]
+    return node

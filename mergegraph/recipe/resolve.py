@@ -1,0 +1,236 @@
+"""Resolve the Syntax into a Recipe: every name bound, every type checked, every error reported at once."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from functools import cache
+
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
+from mergegraph.ir.node import Node, postorder
+from mergegraph.ir.types import Type
+from mergegraph.prelude import prelude_texts
+from mergegraph.recipe.evaluate import Evaluator
+from mergegraph.recipe.recipe import Recipe, Save
+from mergegraph.recipe.saves import save_of
+from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
+from mergegraph.recipe.values import failed, kind
+from mergegraph.syntax import nodes as s
+from mergegraph.syntax.parse import parse
+
+Reader = Callable[[str], Source]
+"""Reads the text of an imported recipe by its path, relative to the folder of the recipe; OSError if it can't."""
+
+
+def resolve(syntax: s.Recipe, read: Reader) -> Recipe:
+    """Return the Recipe of a whole text. MergeGraphError with every error in it, in the order of the text."""
+    resolver = _Resolver(syntax, read)
+    for statement in syntax.statements:
+        resolver.statement(statement, "")
+    return resolver.finish()
+
+
+@cache
+def prelude_functions() -> dict[str, Definition]:
+    """Return the functions of the prelude by name."""
+    found: dict[str, Definition] = {}
+    for name, text in prelude_texts():
+        home = Scope()
+        for statement in parse(text, f"prelude/{name}").statements:
+            assert isinstance(statement, s.Function), f"{name} may hold functions only"
+            found[statement.name.name] = Definition(statement, home, "", builtin=True)
+    return found
+
+
+class _Resolver:
+    def __init__(self, syntax: s.Recipe, read: Reader) -> None:
+        self.source = syntax.span.source
+        self.read = read
+        self.findings = Findings()
+        self.functions = dict(prelude_functions())
+        self.scope = Scope()
+        self.evaluator = Evaluator(self.findings, self.functions)
+        self.saves: list[Save] = []
+        self.seed: s.Seed | None = None
+        self._importing: list[str] = []
+
+    def statement(self, statement: s.Statement, folder: str) -> None:
+        self.evaluator.folder = folder
+        match statement:
+            case s.Binding():
+                self._binding(statement)
+            case s.Function():
+                self._define(statement, folder)
+            case s.Save():
+                self._save(statement, self.scope)
+            case s.For():
+                self._sweep(statement)
+            case s.Seed():
+                self._seed(statement)
+            case s.Import():
+                self._import(statement, folder)
+
+    def finish(self) -> Recipe:
+        if not self.saves and not self.findings.diagnostics:
+            end = Span(self.source, len(self.source.text), len(self.source.text))
+            self.findings.error(
+                "MG244", "this recipe saves nothing", end, help=('end it with `save model to "folder"`',)
+            )
+        self._unused()
+        errors = [d for d in self.findings.diagnostics if d.severity == "error"]
+        if errors:
+            raise MergeGraphError(*sorted(errors, key=self._position))
+        values = [save.value for save in self.saves]
+        needed = [n for save in self.saves for n in (save.tokenizer, save.config, save.missing) if n is not None]
+        models = tuple(node for node in postorder([*values, *needed]) if node.op == "model")
+        return Recipe(
+            self.source,
+            tuple(self.saves),
+            int(self.seed.value.value) if self.seed else 0,
+            models,
+            self.findings.spans,
+            self.findings.names,
+            tuple(sorted(self.findings.diagnostics, key=self._position)),
+        )
+
+    def _position(self, diagnostic: Diagnostic) -> tuple[bool, int]:
+        span = diagnostic.labels[0].span
+        return span.source is not self.source, span.start
+
+    def _binding(self, binding: s.Binding) -> None:
+        value = self.evaluator.point(self.evaluator.evaluate(binding.value, self.scope), binding.value.span)
+        name = binding.name.name
+        if isinstance(value, Node):
+            self.findings.names.setdefault(value, name)
+        elif isinstance(value, tuple):
+            for i, item in enumerate(value):
+                if isinstance(item, Node):
+                    self.findings.names.setdefault(item, f"{name}[{i}]")
+        if self._free(binding.name, self.scope.values.get(name)):
+            self.scope.values[name] = Bound(value, binding.name.span)
+
+    def _define(self, function: s.Function, folder: str) -> None:
+        name = function.name.name
+        known = self.functions.get(name)
+        if known is not None and not known.builtin:
+            self._free(function.name, Bound(None, known.syntax.name.span))
+            return
+        if known is not None:
+            self.findings.warn(
+                "MG261",
+                f"`{name}` replaces a function of the prelude",
+                function.name.span,
+                help=("give it another name if that is not meant",),
+            )
+        self._parameters(function)
+        self.functions[name] = Definition(function, self.scope, folder, builtin=False)
+
+    def _parameters(self, function: s.Function) -> None:
+        seen: dict[str, Span] = {}
+        for parameter in function.parameters:
+            name = parameter.name
+            if name.name in seen:
+                self._free(name, Bound(None, seen[name.name]))
+            seen[name.name] = name.span
+
+    def _free(self, name: s.Name, bound: Bound | None) -> bool:
+        if bound is None:
+            return True
+        self.findings.error(
+            "MG202",
+            f"`{name.name}` is bound twice",
+            name.span,
+            "second time",
+            Label(bound.span, "first time"),
+            help=("every name means one thing; choose another",),
+        )
+        return False
+
+    def _save(self, save: s.Save, scope: Scope) -> None:
+        value = self.evaluator.point(self.evaluator.evaluate(save.value, scope), save.value.span)
+        found = save_of(save, value, scope, self.evaluator, self.findings)
+        if found is None:
+            return
+        for other in self.saves:
+            if posixpath.normpath(other.path) == posixpath.normpath(found.path):
+                self.findings.error(
+                    "MG243",
+                    f"two outputs go to the same folder `{found.path}`",
+                    found.span,
+                    "second",
+                    Label(other.span, "first"),
+                    help=("give each `save` a folder of its own",),
+                )
+                return
+        self.saves.append(found)
+
+    def _sweep(self, sweep: s.For) -> None:
+        values = self.evaluator.evaluate(sweep.values, self.scope)
+        if failed(values):
+            return
+        if not isinstance(values, tuple):
+            self.findings.error(
+                "MG247",
+                "`for` goes over a list",
+                sweep.values.span,
+                f"this is a {kind(values)}",
+                help=("write `for t in [0.3, 0.5, 0.7]: save …`",),
+            )
+            return
+        for value in values:
+            turn = Scope(self.scope, {sweep.name.name: Bound(value, sweep.name.span)})
+            self._save(sweep.body, turn)
+
+    def _seed(self, seed: s.Seed) -> None:
+        if self.seed is not None:
+            self.findings.error(
+                "MG246",
+                "the seed is given twice",
+                seed.span,
+                "second time",
+                Label(self.seed.span, "first time"),
+                help=("a recipe has one seed; `drop(…, seed=1)` varies a single mask",),
+            )
+        elif not (seed.value.value.is_integer() and 0 <= seed.value.value < 2**63):
+            self.findings.error("MG246", "a seed is a whole number from 0 to 2⁶³ − 1", seed.value.span)
+        self.seed = self.seed or seed
+
+    def _import(self, statement: s.Import, folder: str) -> None:
+        path = posixpath.normpath(posixpath.join(folder, statement.path.value))
+        if path in self._importing:
+            self.findings.error("MG250", f"`{path}` imports itself", statement.span)
+            return
+        try:
+            syntax = parse_source(self.read(path))
+        except OSError as error:
+            self.findings.error(
+                "MG250",
+                f"`{path}` can't be read",
+                statement.path.span,
+                error.strerror or "",
+                help=("paths of imports begin at the recipe's folder",),
+            )
+            return
+        self._importing.append(path)
+        for inner in syntax.statements:
+            if isinstance(inner, (s.Binding, s.Function, s.Import)):
+                self.statement(inner, posixpath.dirname(path))
+                if isinstance(inner, s.Binding):
+                    self.evaluator.used.add(inner.name.name)
+        self._importing.pop()
+        self.evaluator.folder = folder
+
+    def _unused(self) -> None:
+        for name, bound in self.scope.values.items():
+            if name not in self.evaluator.used and not failed(bound.value):
+                self.findings.warn("MG260", f"`{name}` is never used", bound.span, help=("delete it, or `save` it",))
+
+
+def parse_source(source: Source) -> s.Recipe:
+    """Parse the text of a source."""
+    return parse(source.text, source.name)
+
+
+def is_model(value: object) -> bool:
+    """Tell whether a value is a model."""
+    return isinstance(value, Node) and value.type is Type.MODEL

@@ -1,0 +1,175 @@
+"""Resolve `save` statements: paths and options."""
+
+from __future__ import annotations
+
+import re
+
+from mergegraph.diagnostics import Label, Span, did_you_mean
+from mergegraph.dtypes import DTYPES
+from mergegraph.ir.node import Node
+from mergegraph.ir.types import Type
+from mergegraph.recipe.evaluate import Evaluator
+from mergegraph.recipe.recipe import DEFAULT_SHARD_SIZE, Save, donor
+from mergegraph.recipe.scope import Findings, Scope
+from mergegraph.recipe.values import FAILED, Value, failed, interpolated, kind, with_article
+from mergegraph.sizes import parse_size
+from mergegraph.syntax import nodes as s
+
+OPTIONS = ("dtype", "tokenizer", "config", "missing", "shard_size")
+OUTPUT_DTYPES = tuple(name for name, dtype in DTYPES.items() if dtype.mergeable)
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, findings: Findings) -> Save | None:
+    """Return the output that a statement asks for; None, with the errors reported, if it can't be."""
+    path = _path(save.path, scope, evaluator, findings)
+    options = _options(save, scope, evaluator, findings)
+    if failed(value):
+        return None
+    if not isinstance(value, Node) or value.type is not Type.MODEL:
+        findings.error(
+            "MG240",
+            f"only a model can be saved, this is {with_article(kind(value))}",
+            save.value.span,
+            help=("add a delta to a model: `base + delta`",) if kind(value) == "Delta" else (),
+        )
+        return None
+    if path is None or options is None:
+        return None
+    models = {name: options.get(name) for name in ("tokenizer", "config", "missing")}
+    named = {name: node if isinstance(node, Node) else None for name, node in models.items()}
+    dtype, size = options.get("dtype"), options.get("shard_size", float(DEFAULT_SHARD_SIZE))
+    return Save(
+        value,
+        path,
+        dtype if isinstance(dtype, str) else None,
+        named["tokenizer"] or donor(value),
+        named["config"] or donor(value),
+        named["missing"],
+        int(size) if isinstance(size, float) else DEFAULT_SHARD_SIZE,
+        save.span,
+    )
+
+
+def _path(path: s.String, scope: Scope, evaluator: Evaluator, findings: Findings) -> str | None:
+    good = True
+
+    def filled(found: re.Match[str]) -> str:
+        nonlocal good
+        name = found.group(1)
+        bound = scope.find(name)
+        evaluator.used.add(name)
+        text = interpolated(bound.value) if bound else None
+        if text is None:
+            good = False
+            findings.error(
+                "MG245",
+                f"`{{{name}}}` can't be part of a path",
+                path.span,
+                "no number or string has this name here",
+                help=(*did_you_mean(name, scope.names()), "`{t}` stands for the value of `t`"),
+            )
+        return text or ""
+
+    text = _PLACEHOLDER.sub(filled, path.value)
+    if good and not text.strip():
+        findings.error("MG245", "an output needs a folder", path.span, help=('write `save model to "folder"`',))
+        return None
+    return text if good else None
+
+
+def _options(save: s.Save, scope: Scope, evaluator: Evaluator, findings: Findings) -> dict[str, Value] | None:
+    found: dict[str, Value] = {}
+    places: dict[str, Span] = {}
+    good = True
+    for option in save.options:
+        assert option.name is not None
+        name = option.name.name
+        if name in places:
+            findings.error(
+                "MG213",
+                f"`{name}` is given twice",
+                option.span,
+                "second value",
+                Label(places[name], "first value"),
+                help=("keep one of them",),
+            )
+            good = False
+            continue
+        places[name] = option.span
+        value = _option(name, option, scope, evaluator, findings)
+        good = good and not failed(value)
+        found[name] = value
+    return found if good else None
+
+
+def _option(name: str, option: s.Argument, scope: Scope, evaluator: Evaluator, findings: Findings) -> Value:
+    if name == "chat_template":
+        findings.error(
+            "MG205",
+            "`chat_template` is not available yet",
+            option.span,
+            "planned",
+            help=("the template of the tokenizer's model is copied",),
+        )
+        return FAILED
+    if name not in OPTIONS:
+        assert option.name is not None
+        findings.error(
+            "MG241",
+            f"`save` has no option `{name}`",
+            option.name.span,
+            "unknown option",
+            help=(*did_you_mean(name, OPTIONS), f"it takes: {', '.join(OPTIONS)}"),
+        )
+        return FAILED
+    value = evaluator.evaluate(option.value, scope)
+    if failed(value):
+        return FAILED
+    if name == "dtype":
+        return _dtype(value, option.value.span, findings)
+    if name == "shard_size":
+        return _size(value, option.value.span, findings)
+    return _model(name, value, option.value.span, scope, evaluator, findings)
+
+
+def _dtype(value: Value, span: Span, findings: Findings) -> Value:
+    if isinstance(value, str) and value in OUTPUT_DTYPES:
+        return value
+    meant = did_you_mean(value, OUTPUT_DTYPES) if isinstance(value, str) else ()
+    findings.error(
+        "MG242",
+        "`dtype` is not a type that can be written",
+        span,
+        help=(*meant, f"it is one of: {', '.join(OUTPUT_DTYPES)}"),
+    )
+    return FAILED
+
+
+def _size(value: Value, span: Span, findings: Findings) -> Value:
+    try:
+        size = parse_size(value if isinstance(value, str) else int(value))  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        size = 0
+    if size > 0:
+        return float(size)
+    findings.error("MG242", "`shard_size` is not a size", span, help=('write `shard_size="2GB"`',))
+    return FAILED
+
+
+def _model(name: str, value: Value, span: Span, scope: Scope, evaluator: Evaluator, findings: Findings) -> Value:
+    node = value
+    if isinstance(value, str):
+        bound = scope.find(value)
+        evaluator.used.add(value)
+        node = bound.value if bound else None
+    if isinstance(node, Node) and node.op == "model":
+        return node
+    meant = did_you_mean(value, scope.names()) if isinstance(value, str) else ()
+    findings.error(
+        "MG242",
+        f"`{name}` must name a checkpoint of this recipe",
+        span,
+        help=(*meant, f'write `{name}="base"` after `base = model("…")`'),
+    )
+    return FAILED
