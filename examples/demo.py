@@ -33,7 +33,8 @@ MERGEGRAPH = (sys.executable, "-m", "mergegraph")
 def report(stdout: str) -> dict[str, float]:
     """Return the JSON object that a run's output ends with."""
     text = "\n" + stdout
-    return json.loads(text[text.rindex("\n{") :])
+    run: dict[str, float] = json.loads(text[text.rindex("\n{") :])
+    return run
 
 
 def figures(run: dict[str, float]) -> str:

@@ -32,7 +32,7 @@ class Llama:
 
     def shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor by name, in the order of the network."""
-        names = {"model.embed_tokens.weight": (self.vocab, self.hidden)}
+        names: dict[str, Shape] = {"model.embed_tokens.weight": (self.vocab, self.hidden)}
         for index in range(self.layers):
             names |= {f"model.layers.{index}.{suffix}": shape for suffix, shape in self._layer()}
         names["model.norm.weight"] = (self.hidden,)

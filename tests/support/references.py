@@ -5,6 +5,7 @@ Arrays are float64 and of one shape; `xs` are models, `ds` deltas, `base` the ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ PerModel = float | Sequence[float]
 def mean(xs: Sequence[Array], weight: PerModel = 1, normalize: bool = True) -> Array:
     """Return `Σ w x`, over `Σ w` if `normalize`."""
     weights = per_model(weight, xs)
-    total = sum(w * x for w, x in zip(weights, xs, strict=True))
+    total = added([w * x for w, x in zip(weights, xs, strict=True)])
     return total / sum(weights) if normalize else total
 
 
@@ -33,14 +34,14 @@ def lerp(a: Array, b: Array, t: float) -> Array:
 
 def slerp(a: Array, b: Array, t: float) -> Array:
     """Interpolate along the great circle; a straight line where the angle says little."""
-    norms = np.linalg.norm(a) * np.linalg.norm(b)
-    if np.linalg.norm(a) <= 1e-8 or np.linalg.norm(b) <= 1e-8:
+    norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if min(norms) <= 1e-8:
         return lerp(a, b, t)
-    cosine = np.clip(np.vdot(a, b) / norms, -1, 1)
+    cosine = float(np.vdot(a, b)) / (norms[0] * norms[1])
     if abs(cosine) > 0.9995:
         return lerp(a, b, t)
-    angle = np.arccos(cosine)
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    angle = math.acos(cosine)
+    return (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)
 
 
 def difference(x: Array, base: Array) -> Array:
@@ -74,10 +75,10 @@ def elect(ds: Sequence[Array], weight: PerModel = 1, normalize: bool = True, by:
     weights = per_model(weight, ds)
     terms = [w * d for w, d in zip(weights, ds, strict=True)]
     votes = terms if by == "sum" else [np.sign(term) for term in terms]
-    majority = np.where(sum(votes) >= 0, 1.0, -1.0)
+    majority = np.where(added(votes) >= 0, 1.0, -1.0)
     kept = [np.sign(term) == majority for term in terms]
-    total = sum(np.where(keep, term, 0.0) for keep, term in zip(kept, terms, strict=True))
-    divisor = sum(w * keep for w, keep in zip(weights, kept, strict=True))
+    total = added([np.where(keep, term, 0.0) for keep, term in zip(kept, terms, strict=True)])
+    divisor = added([w * keep for w, keep in zip(weights, kept, strict=True)])
     return total / np.where(divisor == 0, 1, divisor) if normalize else total
 
 
@@ -112,10 +113,17 @@ def per_model(value: PerModel, models: Sequence[object]) -> list[float]:
     return list(value) if isinstance(value, Sequence) else [value] * len(models)
 
 
+def added(arrays: Sequence[Array]) -> Array:
+    """Return the sum of arrays, element by element."""
+    total: Array = np.sum(np.stack(arrays), axis=0)
+    return total
+
+
 def near_tie(ds: Sequence[Array], weight: PerModel = 1) -> Mask:
     """Mark the elements whose elected sign hangs on rounding: `|Σ e| < 1e-6 Σ |e|`."""
     terms = [w * d for w, d in zip(per_model(weight, ds), ds, strict=True)]
-    return np.abs(sum(terms)) < 1e-6 * sum(np.abs(term) for term in terms)
+    near: Mask = np.abs(added(terms)) < 1e-6 * added([np.abs(term) for term in terms])
+    return near
 
 
 FORMATS = {"bfloat16": (-126, 7), "float16": (-14, 10), "float32": (-126, 23), "float64": (-1022, 52)}
@@ -139,7 +147,8 @@ def ulp_distance(result: Array, reference: Array, dtype: str) -> Array:
 
 def largest(terms: Sequence[Array]) -> Array:
     """Return the largest magnitude per element."""
-    return np.max(np.abs(np.stack(terms)), axis=0)
+    peak: Array = np.abs(np.stack(terms)).max(axis=0)
+    return peak
 
 
 def assert_close(
