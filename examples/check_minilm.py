@@ -106,7 +106,8 @@ def embedding_faults(merged: Path, base: Path, sre: Path) -> Iterator[str]:
 
 def dots(xs: Array, ys: Array) -> Array:
     """Return the cosine similarity of each pair of unit rows."""
-    return np.einsum("ij,ij->i", xs, ys)
+    products: Array = np.einsum("ij,ij->i", xs, ys)
+    return products
 
 
 def embed(folder: Path) -> Array:
