@@ -155,6 +155,8 @@ class Op(Generic[P]):
             return self.typing(inputs) if self.typing else self._recipe_type(inputs)
         if self.shape is not None:
             return self.shape([node.tensor for node in inputs], **dict(attributes))
+        if self.returns == "Stat":
+            return TensorType(FLOAT64, ())
         return broadcast([node.tensor for node in inputs])
 
     def _recipe_type(self, inputs: Sequence[Node]) -> Type:
@@ -253,11 +255,6 @@ def broadcast(types: Sequence[TensorType]) -> TensorType:
 
 def _fits(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
     return shape == full or (len(shape) == len(full) and shape[:-1] == full[:-1] and shape[-1] == 1)
-
-
-def scalar_shape(types: Sequence[TensorType], **_: Attribute) -> TensorType:
-    """Return the type of what a whole-tensor reduction yields: a float64 scalar."""
-    return TensorType(FLOAT64, ())
 
 
 def primitive() -> Node:

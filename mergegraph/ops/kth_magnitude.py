@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mergegraph.ops.declaration import Locality, Scalar, Stat, op, primitive, scalar_shape
+from mergegraph.ops.declaration import Locality, Scalar, Stat, op, primitive
 
 
-@op(locality=Locality.REDUCTION, primitive=True, internal=True, shape=scalar_shape)
+@op(locality=Locality.REDUCTION, primitive=True, internal=True)
 def kth_magnitude(histogram: Stat, bucket: Stat, k: Scalar) -> Stat:
     """Read the k-th largest magnitude off its two histograms, and how many of its equals are kept."""
     return primitive()

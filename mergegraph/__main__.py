@@ -1,0 +1,5 @@
+"""Run the command line: `python -m mergegraph`."""
+
+from mergegraph.cli import main
+
+main()

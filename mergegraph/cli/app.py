@@ -1,0 +1,115 @@
+"""All commands together, and what happens when one fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from types import FrameType
+
+import click
+
+from mergegraph import __version__
+from mergegraph.cli import check, demo, explain, fmt, graph, inspect, merge, methods, verify
+from mergegraph.cli.show import show_diagnostics
+from mergegraph.diagnostics import MergeGraphError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mergegraph")
+def app() -> None:
+    """Compile and run merges of neural-network checkpoints.
+
+    A recipe says what the merged model is:
+
+    \b
+        a = model("./a")
+        b = model("./b")
+        save slerp(a, b, t=0.5) to "merged"
+
+    \b
+        mergegraph explain recipe.merge     what it would read, write and need
+        mergegraph run recipe.merge         the merge
+
+    Exit codes: 0 done, 1 merge failed, 2 recipe wrong, 3 input missing or bad, 4 not enough memory or disk,
+    130 interrupted.
+    """
+
+
+for _command in (
+    merge.command,
+    check.command,
+    explain.command,
+    graph.command,
+    inspect.command,
+    methods.command,
+    fmt.command,
+    verify.command,
+    demo.command,
+):
+    app.add_command(_command)
+
+
+class Terminated(BaseException):
+    """Ends a run that was asked to stop by SIGTERM."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code of the process."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = app.main(list(arguments), prog_name="mergegraph", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except MergeGraphError as error:
+        show_diagnostics(error.diagnostics)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _stopped("interrupted", arguments, INTERRUPTED)
+    except Terminated:
+        return _stopped("terminated", arguments, TERMINATED)
+    except BrokenPipeError:
+        # Whoever reads our output has enough of it; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        click.echo("error: the system gave no more memory; try a smaller `--memory`", err=True)
+        return 4
+    except Exception as error:
+        return _defect(error)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _stopped(how: str, arguments: Iterable[str], code: int) -> int:
+    words = list(arguments)
+    if words[:1] == ["run"]:
+        again = " ".join([*words, *([] if "--resume" in words else ["--resume"])])
+        click.echo(f"{how}; nothing is lost, go on with: mergegraph {again}", err=True)
+    else:
+        click.echo(how, err=True)
+    return code
+
+
+def _defect(error: Exception) -> int:
+    """Tell of an error that no diagnostic was written for; MERGEGRAPH_DEBUG shows where it happened."""
+    if os.environ.get("MERGEGRAPH_DEBUG"):
+        raise error
+    click.echo(
+        f"error[MG999]: a defect of MergeGraph: {type(error).__name__}: {error}\n"
+        "  = help: please report it, with the output of the same command under MERGEGRAPH_DEBUG=1",
+        err=True,
+    )
+    return 1

@@ -1,0 +1,50 @@
+"""`mergegraph explain`: print any stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
+
+STAGES = ("syntax", "recipe", "graph", "optimized", "plan")
+
+
+@click.command("explain")
+@recipe_argument
+@click.option("--stage", type=click.Choice(STAGES), default="plan", help="Which stage of the compiler to print.")
+@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "dot", "mermaid"]), default="text", help="How to print it."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
+@memory_option
+@workers_option
+@exact_option
+def command(
+    recipe: Path,
+    stage: str,
+    tensor: str | None,
+    form: str,
+    output: Path | None,
+    memory: int | None,
+    workers: int | None,
+    exact: bool,
+) -> None:
+    """Show what MergeGraph makes of RECIPE: what it would read and write, in how much memory, and why. Runs nothing.
+
+    \b
+    Example:
+        mergegraph explain ties.merge --memory 2GB
+        mergegraph explain ties.merge --stage optimized --tensor '*.0.mlp.*'
+    """
+    from mergegraph.compiler import read_recipe
+    from mergegraph.report.explain import explain
+
+    compilation = read_recipe(recipe, exact=exact)
+    text = explain(compilation, stage, tensor=tensor, format=form, memory=memory, workers=workers)
+    if output is None:
+        click.echo(text.rstrip("\n"))
+    else:
+        output.write_text(text, "utf-8")

@@ -1,0 +1,40 @@
+"""`mergegraph fmt`: the one layout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("fmt")
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would change.")
+def command(recipes: tuple[Path, ...], check: bool) -> int:
+    """Format RECIPES in place; `-` formats standard input to standard output. Comments are kept.
+
+    \b
+    Example:
+        mergegraph fmt recipes/*.merge
+    """
+    changed = [path for path in recipes if _format(path, check=check)]
+    return int(check and bool(changed))
+
+
+def _format(path: Path, *, check: bool) -> bool:
+    from mergegraph.compiler import read_recipe
+    from mergegraph.syntax.format import format_recipe
+    from mergegraph.syntax.parse import parse
+
+    if str(path) == "-":
+        click.echo(format_recipe(parse(sys.stdin.read(), "<stdin>")), nl=False)
+        return False
+    compilation = read_recipe(path)
+    text = format_recipe(compilation.syntax)
+    if text == compilation.source.text:
+        return False
+    click.echo(f"{'would format' if check else 'formatted'} {path}")
+    if not check:
+        path.write_text(text, "utf-8")
+    return True

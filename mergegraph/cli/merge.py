@@ -1,0 +1,71 @@
+"""`mergegraph run`: the merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
+from mergegraph.cli.progress import progress
+from mergegraph.cli.show import show_diagnostics, show_json
+from mergegraph.sizes import format_size
+
+if TYPE_CHECKING:
+    from mergegraph.merge import Result
+
+
+@click.command("run")
+@recipe_argument
+@click.argument("out", required=False, type=click.Path(path_type=Path))
+@memory_option
+@workers_option
+@exact_option
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same recipe stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists, once the new one is complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object on stdout.")
+def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settings: Any) -> None:
+    """Merge: run RECIPE and write its outputs.
+
+    OUT replaces the path of a single `save`, and is the folder of several. An output appears under its name when it is
+    complete, and not before.
+
+    \b
+    Example:
+        mergegraph run ties.merge out/ties --memory 2GB
+    """
+    from mergegraph.compiler import read_recipe
+    from mergegraph.merge import Options, merge
+
+    compilation = read_recipe(recipe, exact=exact)
+    show_diagnostics(compilation.warnings())
+    with progress() as started:
+        result = merge(compilation, out, Options(**settings), planned=started)
+    show_diagnostics(result.warnings)
+    if as_json:
+        show_json(summary(result))
+    else:
+        click.echo(_sentence(result))
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Return what a run did as plain data."""
+    return {
+        "outputs": [str(path) for path in result.outputs],
+        "seconds": round(result.seconds, 3),
+        "bytes_read": result.bytes_read,
+        "bytes_written": result.bytes_written,
+        "planned_peak_bytes": result.planned_peak_bytes,
+        "peak_rss_bytes": result.peak_rss_bytes,
+        "units": result.units,
+    }
+
+
+def _sentence(result: Result) -> str:
+    paths = ", ".join(str(path) for path in result.outputs)
+    return (
+        f"{paths}: read {format_size(result.bytes_read)}, wrote {format_size(result.bytes_written)} in "
+        f"{result.seconds:.1f} s, peak memory {format_size(result.peak_rss_bytes)} "
+        f"(planned {format_size(result.planned_peak_bytes)})"
+    )

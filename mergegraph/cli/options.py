@@ -1,0 +1,59 @@
+"""Options and arguments that several commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mergegraph.sizes import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Size(click.ParamType):
+    """A number of bytes such as `2GB`, or `auto`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number of bytes, None for `auto`."""
+        if value is None or isinstance(value, int) or value == "auto":
+            return value if isinstance(value, int) else None
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+
+
+def memory_option(command: F) -> F:
+    """Add `--memory`."""
+    return click.option(
+        "--memory",
+        type=Size(),
+        default="auto",
+        metavar="SIZE",
+        help="Most memory of the whole process, such as 700MB or 2GiB; auto is four fifths of what is free.",
+    )(command)
+
+
+def workers_option(command: F) -> F:
+    """Add `--workers`."""
+    return click.option(
+        "--workers", type=click.IntRange(1, 1024), metavar="N", help="Units to run at a time; as many as processors."
+    )(command)
+
+
+def exact_option(command: F) -> F:
+    """Add `--no-optimize`."""
+    return click.option(
+        "--optimize/--no-optimize",
+        "exact",
+        default=True,
+        help="Run the passes that only make a merge cheaper; they change no byte of it.",
+    )(command)
