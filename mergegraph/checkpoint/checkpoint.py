@@ -1,0 +1,166 @@
+"""Open a model: its files, its tensors, its configuration, its layers. No tensor is read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mergegraph.checkpoint.extras import find_extras, inner_weights
+from mergegraph.checkpoint.faults import counted, fault, warning
+from mergegraph.checkpoint.files import read_small
+from mergegraph.checkpoint.folder import Folder, open_folder
+from mergegraph.checkpoint.header import Header, read_header
+from mergegraph.checkpoint.index import disagreements
+from mergegraph.checkpoint.jsontext import parse_object
+from mergegraph.checkpoint.layers import Stack, find_stacks, natural_key
+from mergegraph.checkpoint.source import locate
+from mergegraph.checkpoint.weights import CONVERT, Weights, find_weights, other_format
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, listed
+from mergegraph.dtypes import Dtype
+
+MAX_CONFIG_BYTES = 16_000_000
+"""The longest `config.json` that is read."""
+
+MAX_ERRORS = 5
+"""How many bad files of one model are reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a checkpoint: `nbytes` bytes from the absolute offset `begin` of file number `file`."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int, ...]
+    file: int
+    begin: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A model as it lies on disk. Compared by identity.
+
+    `source` is the text that named it. `root` is its folder, None for a lone file, which has no configuration and no
+    extras. `tensors` are in natural order of their names (`layers.2` before `layers.10`), whatever the shards.
+    `config` is `config.json`, empty when there is none. `commit` pins a model of the Hub. `extras` are the other files
+    that it needs, relative to `root` (see `extras.PATTERNS`).
+    """
+
+    source: str
+    root: Path | None
+    files: tuple[Header, ...]
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+    commit: str | None
+    stacks: tuple[Stack, ...]
+    extras: tuple[Path, ...]
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its numbers are codes that need a `quantization_config` to be understood."""
+        sections = (self.config, *(value for value in self.config.values() if isinstance(value, dict)))
+        return any(section.get("quantization_config") is not None for section in sections)
+
+
+def open_checkpoint(source: str, *, relative_to: Path, revision: str | None = None) -> Checkpoint:
+    """Find the model that `source` names (see `source.locate`) and read the headers of its files.
+
+    Raises MG501 to MG533; the errors of several files are reported together.
+    """
+    location = locate(source, relative_to, revision)
+    if os.path.isdir(location.path):
+        return _in_folder(source, open_folder(location.path), location.commit)
+    return _lone_file(source, location.path)
+
+
+def _lone_file(source: str, path: Path) -> Checkpoint:
+    if other_format(path.name):
+        raise fault("MG522", "this file is not in safetensors", path, CONVERT)
+    headers = (read_header(path),)
+    return Checkpoint(
+        source=source,
+        root=None,
+        files=headers,
+        tensors=_tensors(headers),
+        config=MappingProxyType({}),
+        commit=None,
+        stacks=find_stacks(headers[0].tensors),
+        extras=(),
+        warnings=(),
+    )
+
+
+def _in_folder(source: str, folder: Folder, commit: str | None) -> Checkpoint:
+    weights = find_weights(folder)
+    headers = _headers(weights.files)
+    findings = tuple(_findings(folder, weights, headers))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise MergeGraphError(*errors)
+    tensors = _tensors(headers)
+    return Checkpoint(
+        source=source,
+        root=folder.path,
+        files=headers,
+        tensors=tensors,
+        config=MappingProxyType(_config(folder)),
+        commit=commit,
+        stacks=find_stacks(tensors),
+        extras=find_extras(folder),
+        warnings=findings,
+    )
+
+
+def _headers(paths: Sequence[Path]) -> tuple[Header, ...]:
+    headers: list[Header] = []
+    errors: list[Diagnostic] = []
+    for path in paths:
+        try:
+            headers.append(read_header(path))
+        except MergeGraphError as error:
+            errors += error.diagnostics
+    if errors:
+        raise MergeGraphError(*errors[:MAX_ERRORS])
+    return tuple(headers)
+
+
+def _findings(folder: Folder, weights: Weights, headers: Sequence[Header]) -> Iterator[Diagnostic]:
+    yield from weights.warnings
+    if doubled := _doubled(headers):
+        message = f"{counted(len(doubled), 'tensor')} in more than one file: {listed(doubled)}"
+        yield Diagnostic("MG518", message, place=str(folder.path))
+    if weights.index:
+        yield from disagreements(weights.index, headers)
+    if inner := inner_weights(folder):
+        message = f"the weights in {listed(map(str, inner))} are no part of the model and are left out"
+        yield warning("MG532", message, folder.path)
+
+
+def _doubled(headers: Sequence[Header]) -> list[str]:
+    counts = Counter(chain.from_iterable(header.tensors for header in headers))
+    return [name for name, count in counts.items() if count > 1]
+
+
+def _tensors(headers: Sequence[Header]) -> Mapping[str, Tensor]:
+    found = [
+        Tensor(entry.name, entry.dtype, entry.shape, file, entry.begin, entry.nbytes)
+        for file, header in enumerate(headers)
+        for entry in header.tensors.values()
+    ]
+    found.sort(key=lambda tensor: natural_key(tensor.name))
+    return MappingProxyType({tensor.name: tensor for tensor in found})
+
+
+def _config(folder: Folder) -> dict[str, Any]:
+    if not folder.has("config.json"):
+        return {}
+    path = folder.member("config.json")
+    return parse_object(read_small(path, MAX_CONFIG_BYTES, "configuration"), "configuration", path)

@@ -1,0 +1,94 @@
+"""Find what a recipe means by a model's name: a path, a folder in an installed package, or a model of the Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mergegraph.checkpoint.faults import fault, quoted
+from mergegraph.diagnostics import MergeGraphError
+
+PYTHON = "python:"
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a source is on this machine; `commit` pins a model of the Hub."""
+
+    path: Path
+    commit: str | None = None
+
+
+def locate(source: str, relative_to: Path, revision: str | None) -> Location:
+    """Return where `source` is.
+
+    1. `python:package/folder` is a folder in an installed package, which is not imported.
+    2. What begins with `.`, `/` or `~`, or exists under `relative_to`, is a path.
+    3. `organisation/name` is a model of the Hub.
+
+    Raises MG501 when a path leads nowhere, MG523 when a source is none of these, MG524 and MG525 for packages, MG526
+    for a revision of something that has none, MG527 and MG528 for the Hub.
+    """
+    if not source or "\0" in source:
+        raise _not_understood(source)
+    if is_local(source, relative_to) and revision is not None:
+        raise fault("MG526", f"{quoted(source)} has no revisions, as it is not on the Hub", source)
+    if source.startswith(PYTHON):
+        return Location(_in_package(source))
+    if is_local(source, relative_to):
+        return Location(_existing(source, relative_to))
+    if not _REPOSITORY.fullmatch(source):
+        raise _not_understood(source)
+    from mergegraph.checkpoint.hub import fetch
+
+    return Location(*fetch(source, revision))
+
+
+def is_local(source: str, relative_to: Path) -> bool:
+    """Tell whether `source` is found without asking the Hub."""
+    return source.startswith((PYTHON, ".", "/", "~")) or os.path.lexists(relative_to / source)
+
+
+def _existing(source: str, relative_to: Path) -> Path:
+    path = relative_to / os.path.expanduser(source)
+    if not os.path.lexists(path):
+        raise fault("MG501", f"there is no model at {quoted(source)}: nothing has this path", path)
+    return path
+
+
+def _in_package(source: str) -> Path:
+    package, _, folder = source.removeprefix(PYTHON).partition("/")
+    module = package.replace("-", "_")
+    if not module.isidentifier() or not folder or not set(folder.split("/")).isdisjoint({"", ".", ".."}):
+        raise fault("MG523", f"{quoted(source)} is not of the form `python:package/folder`", source)
+    roots = _package_folders(module)
+    if not roots:
+        help = f"install it: `pip install {package}`"
+        raise fault("MG524", f"the package {quoted(package)} is not installed", source, help)
+    found = next((root / folder for root in roots if os.path.lexists(root / folder)), None)
+    if found is None:
+        raise fault("MG525", f"the package {quoted(package)} has no {quoted(folder)}", roots[0])
+    return found
+
+
+def _package_folders(module: str) -> list[Path]:
+    """Return the folders of an installed package; none when there is no such package, or it is a single file."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return []
+    return [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
+
+
+def _not_understood(source: str) -> MergeGraphError:
+    return fault(
+        "MG523",
+        f"there is no model at {quoted(source)}",
+        source,
+        "write a path (`./folder`), a model of the Hub (`organisation/name`) or `python:package/folder`",
+    )
