@@ -132,7 +132,8 @@ class Namer:
         if isinstance(asked, str) and asked in prefixes:
             return asked
         if not prefixes:
-            message, help = "this model has no layers", ("no tensor is named `prefix.0.suffix`, `prefix.1.suffix`, …",)
+            message = "this model has no layers"
+            help: tuple[str, ...] = ("no tensor is named `prefix.0.suffix`, `prefix.1.suffix`, …",)
         elif asked is None:
             message = "this model has several stacks of layers"
             help = tuple(f'write `.layers("{prefix}")[…]`' for prefix in prefixes)

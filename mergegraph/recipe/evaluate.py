@@ -162,14 +162,14 @@ class Evaluator:
         local = Scope(definition.home)
         for p in parameters:
             local.values[p.name.name] = Bound(self._argument(p, given, local), p.span)
-        return self._body(call, definition, local)
+        return self._body(call, definition, local, given)
 
     def _argument(self, parameter: s.Parameter, given: Mapping[str, Given], local: Scope) -> Value:
         if parameter.name.name in given:
             return given[parameter.name.name].value
         return () if parameter.default is None else self.evaluate(parameter.default, local)
 
-    def _body(self, call: s.Call, definition: Definition, local: Scope) -> Value:
+    def _body(self, call: s.Call, definition: Definition, local: Scope, given: Mapping[str, Given]) -> Value:
         before, folder = len(self.findings.diagnostics), self.folder
         self.folder = definition.folder
         self._calls.append((definition.syntax.name.name, call.span, definition.builtin))
@@ -179,20 +179,19 @@ class Evaluator:
         finally:
             self._calls.pop()
             self.folder = folder
-            self._explain(call, definition, before)
+            self._explain(call, definition, given, before)
 
-    def _explain(self, call: s.Call, definition: Definition, before: int) -> None:
+    def _explain(self, call: s.Call, definition: Definition, given: Mapping[str, Given], before: int) -> None:
         """Point errors inside a function's body at the call that led there.
 
-        The text of the prelude is nobody's mistake: such an error is shown at the call alone.
+        The text of the prelude is nobody's mistake: such an error is shown at the argument it speaks of, or the call.
         """
         found = self.findings.diagnostics
         for i in range(before, len(found)):
-            inside = found[i].labels[0].span.source is definition.syntax.span.source
-            if definition.builtin and inside:
-                shown = (Label(call.span, found[i].labels[0].text), *found[i].labels[1:])
-                found[i] = replace(found[i], labels=tuple(n for n in shown if n.span.source is call.span.source))
-            elif not definition.builtin:
+            if definition.builtin:
+                labels = tuple(_outside(label, definition, call, given) for label in found[i].labels)
+                found[i] = replace(found[i], labels=tuple(dict.fromkeys(labels)))
+            else:
                 found[i] = replace(found[i], labels=(*found[i].labels, Label(call.span, "in this call")))
 
     def _model(self, call: s.Call, arguments: Evaluated) -> Value:
@@ -294,6 +293,14 @@ class Evaluator:
             **({"stack": Given(layers.stack.value, layers.stack.span)} if layers.stack else {}),
         }
         return self.applier.apply(OPS["layers"], attributes, self._place(layers.span))
+
+
+def _outside(label: Label, definition: Definition, call: s.Call, given: Mapping[str, Given]) -> Label:
+    """Return a label inside the text of the prelude as one at the argument that is used there, or at the call."""
+    if label.span.source is not definition.syntax.span.source:
+        return label
+    argument = given.get(label.span.text)
+    return Label(argument.span if argument else call.span, label.text)
 
 
 def _weighted_sum(operator: str, left: Value, right: Value) -> Weighted | None:
