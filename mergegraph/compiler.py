@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source
 from mergegraph.ir.graph import Graph, TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.lower.lower import lower
@@ -125,13 +125,13 @@ class Compilation:
 
 
 def read_recipe(path: Path, *, exact: bool = True) -> Compilation:
-    """Return the compilation of a recipe file. MergeGraphError (MG510) if it can't be read."""
+    """Return the compilation of a recipe file. MergeGraphError (MG540) if it can't be read."""
     try:
         return Compilation(read_source(path), path.parent, exact)
     except OSError as error:
         reason = error.strerror or str(error)
         raise MergeGraphError(
-            Diagnostic("MG510", f"the recipe can't be read: {reason}", place=escape(str(path)))
+            Diagnostic("MG540", f"the recipe can't be read: {reason}", place=str(path), status=2)
         ) from None
 
 

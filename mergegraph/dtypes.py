@@ -38,6 +38,8 @@ _ALL = (
     Dtype("bfloat16", "BF16", 16, "float"),
     Dtype("float8_e4m3fn", "F8_E4M3", 8, "float"),
     Dtype("float8_e5m2", "F8_E5M2", 8, "float"),
+    Dtype("float8_e4m3fnuz", "F8_E4M3FNUZ", 8, "float"),
+    Dtype("float8_e5m2fnuz", "F8_E5M2FNUZ", 8, "float"),
     Dtype("float8_e8m0fnu", "F8_E8M0", 8, "float"),
     Dtype("float6_e2m3", "F6_E2M3", 6, "packed"),
     Dtype("float6_e3m2", "F6_E3M2", 6, "packed"),

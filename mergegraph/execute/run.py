@@ -15,7 +15,7 @@ from mergegraph.checkpoint.reader import FileSet
 from mergegraph.diagnostics import Diagnostic, escape
 from mergegraph.execute.arena import Pool
 from mergegraph.execute.schedule import run_units
-from mergegraph.execute.unit import Done, run_compute, run_copy
+from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
 from mergegraph.ir.graph import TensorRef
 from mergegraph.machine import peak_resident_bytes
 from mergegraph.plan.plan import Compute, Plan, Target
@@ -172,9 +172,7 @@ def run_plan(
 
         capacity = plan.budget_bytes - plan.baseline_bytes
         try:
-            run_units(
-                execute, waiting, capacity=capacity, workers=plan.workers, finished=finished, stop=cancelled.set
-            )
+            run_units(execute, waiting, capacity=capacity, workers=plan.workers, finished=finished, stop=cancelled.set)
         except Cancelled:
             # A unit that was cancelled may be heard of before the one that failed.
             raise failures[0] from None

@@ -15,9 +15,8 @@ from mergegraph.execute.arena import Arena
 from mergegraph.ir.graph import TensorRef
 from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, kth_magnitude
 from mergegraph.ops import OPS, Locality
-from mergegraph.ops.scalars import SCALARS
-from mergegraph.plan.plan import TILE, Compute, Copy, Target, output_window
-from mergegraph.plan.program import Instruction, Operand, Phase, Place, Program
+from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window
+from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program
 from mergegraph.write.digest import TensorDigest
 
 
@@ -97,10 +96,10 @@ class _Run:
         self.elements = program.elements
         self.window = max(1, unit.window)
         self.written = max(1, output_window(program, self.window, resident=unit.resident))
-        self.inputs = [arena.tensor(t.dtype, min(self.window, self.elements)) for t in program.inputs]
-        self.outputs = [arena.tensor(t.dtype, min(self.written, self.elements)) for t in program.outputs]
-        tile = min(TILE, self.elements)
-        self.registers = [arena.tensor(FLOAT32, tile)[0] for _ in range(program.registers)]
+        held, written = buffer_window(program, self.window), buffer_window(program, self.written)
+        self.inputs = [arena.tensor(t.dtype, held) for t in program.inputs]
+        self.outputs = [arena.tensor(t.dtype, written) for t in program.outputs]
+        self.registers = [arena.tensor(FLOAT32, program.register_elements)[0] for _ in range(program.registers)]
         self.scalars: list[Any] = [*unit.keys, *[None] * (program.scalars - program.keys)]
         self.digests = [TensorDigest() for _ in unit.targets]
         self.nonfinite = [0] * len(unit.targets)
@@ -116,11 +115,13 @@ class _Run:
 
     def _phase(self, phase: Phase) -> None:
         kernels = {i: self._kernel(i) for i in phase.tiles if _stateful(i)}
-        for start in range(0, self.elements, self.window):
-            count = min(self.window, self.elements - start)
+        window = phase_window(self.program, phase, self.window)
+        written = phase_window(self.program, phase, self.written)
+        for start in range(0, self.elements, window):
+            count = min(window, self.elements - start)
             self._read(phase, start, count)
-            for offset in range(0, count, self.written):
-                part = min(self.written, count - offset)
+            for offset in range(0, count, written):
+                part = min(written, count - offset)
                 self._tiles(phase, kernels, start, offset, part)
                 self._write(phase, start + offset, part)
         for instruction, kernel in kernels.items():
@@ -141,37 +142,25 @@ class _Run:
 
     def _tiles(self, phase: Phase, kernels: dict[Instruction, Any], start: int, offset: int, count: int) -> None:
         """Run the instructions on the tiles of `count` elements, `offset` into the window that begins at `start`."""
-        sizes = [min(TILE, count - i) for i in range(0, count, TILE)]
-        places = [Tile(start + offset + i * TILE, size) for i, size in enumerate(sizes)]
-        steps = [self._step(i, kernels.get(i), places, sizes, offset) for i in phase.tiles]
-        for tile in range(len(sizes)):
+        tile = self.program.row_tile if phase.rows else TILE
+        sizes = [min(tile, count - i) for i in range(0, count, tile)]
+        places = [Tile(start + offset + i * tile, size) for i, size in enumerate(sizes)]
+        views = _Views(self, phase, sizes, offset)
+        steps = [self._step(i, kernels.get(i), places, views) for i in phase.tiles]
+        for number in range(len(sizes)):
             for function, arguments in steps:
-                function(*arguments[tile])
+                function(*arguments[number])
 
     def _step(
-        self, instruction: Instruction, kernel: Any, places: Sequence[Tile], sizes: Sequence[int], offset: int
+        self, instruction: Instruction, kernel: Any, places: Sequence[Tile], views: _Views
     ) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
         """Return a kernel and its arguments for every tile."""
         if kernel is None:
-            operands = [self._views(x, sizes, offset) for x in (instruction.out, *instruction.inputs)]
+            operands = [views.of(x) for x in (instruction.out, *instruction.inputs)]
             return POINTWISE[instruction.op], list(zip(*operands, strict=True))
         tiles = [x for x in instruction.inputs if _is_tile(x)]
         out = [instruction.out] if instruction.out.kind != "scalar" else []
-        operands = [self._views(x, sizes, offset) for x in (*out, *tiles)]
-        return kernel.update, list(zip(places, *operands, strict=True))
-
-    def _views(self, operand: Operand, sizes: Sequence[int], offset: int) -> list[Any]:
-        """Return what an operand is for every tile: a piece of a buffer, or the same number."""
-        if isinstance(operand, float):
-            return [operand] * len(sizes)
-        if operand.kind == "scalar":
-            return [self.scalars[operand.index]] * len(sizes)
-        if operand.kind == "register":
-            register = self.registers[operand.index]
-            return [register if size == len(register) else register[:size] for size in sizes]
-        buffers = self.inputs if operand.kind == "input" else self.outputs
-        begin = offset if operand.kind == "input" else 0
-        return list(buffers[operand.index][0][begin : begin + sum(sizes)].split(TILE))
+        return kernel.update, list(zip(places, *(views.of(x) for x in (*out, *tiles)), strict=True))
 
     def _kernel(self, instruction: Instruction) -> Any:
         scalars = tuple(self._scalar(x) for x in instruction.inputs if not _is_tile(x))
@@ -184,8 +173,9 @@ class _Run:
 
     def _arithmetic(self, instructions: Sequence[Instruction]) -> None:
         for instruction in instructions:
-            function = kth_magnitude if instruction.op == "kth_magnitude" else SCALARS[instruction.op]
-            self.scalars[instruction.out.index] = function(*(self._scalar(x) for x in instruction.inputs))
+            function = OPS[instruction.op].scalar or SCALARS[instruction.op]
+            operands = [self._scalar(x) for x in instruction.inputs]
+            self.scalars[instruction.out.index] = function(*operands, **dict(instruction.attributes))
 
     def _write(self, phase: Phase, start: int, count: int) -> None:
         for index in phase.writes:
@@ -195,6 +185,36 @@ class _Run:
             self.nonfinite[index] += _nonfinite(tensor[:count])
             self.digests[index].update(part)
             self.writer.write(self.unit.targets[index], dtype.nbytes(start), part)
+
+
+class _Views:
+    """Finds what an operand is for each tile of a window: a piece of a buffer, or the same number.
+
+    In a phase of whole rows pieces have two axes, rows and their elements.
+    """
+
+    def __init__(self, run: _Run, phase: Phase, sizes: Sequence[int], offset: int) -> None:
+        self.run = run
+        self.sizes = sizes
+        self.offset = offset
+        self.row = run.program.row if phase.rows else 0
+
+    def of(self, operand: Operand) -> list[Any]:
+        """Return what `operand` is for every tile."""
+        if isinstance(operand, float):
+            return [operand] * len(self.sizes)
+        if operand.kind == "scalar":
+            return [self.run.scalars[operand.index]] * len(self.sizes)
+        if operand.kind == "register":
+            register = self.run.registers[operand.index]
+            return [self._shaped(register[:size]) for size in self.sizes]
+        buffers = self.run.inputs if operand.kind == "input" else self.run.outputs
+        begin = self.offset if operand.kind == "input" else 0
+        pieces = buffers[operand.index][0][begin : begin + sum(self.sizes)].split(list(self.sizes))
+        return [self._shaped(piece) for piece in pieces]
+
+    def _shaped(self, piece: torch.Tensor) -> torch.Tensor:
+        return piece.view(-1, self.row) if self.row else piece
 
 
 def _nonfinite(tensor: torch.Tensor) -> int:

@@ -104,6 +104,7 @@ class Op(Generic[P]):
     state_bytes: int
     internal: bool
     check: Callable[..., str | None] | None
+    scalar: Callable[..., Any] | None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Node:
         """Apply the operation; numbers become constants. TypeError if the arguments do not fit the signature."""
@@ -181,6 +182,7 @@ def op(
     state_bytes: int = 0,
     internal: bool = False,
     check: Callable[..., str | None] | None = None,
+    scalar: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, Node | float]], Op[P]]:
     """Declare the decorated function as an operation and register it.
 
@@ -189,7 +191,8 @@ def op(
     level of models where the annotation of the result doesn't, `shape` the one at the level of tensors where it is
     not that of the inputs, and `state_bytes` what a kernel keeps from tile to tile. An `internal` operation appears in
     graphs but can't be called in a recipe. `check` is called as the definition is, and says what is wrong with these
-    arguments, if anything is. A trailing underscore of the function's name is not part of the name.
+    arguments, if anything is. `scalar` computes the operation where all inputs are scalars: on float64 numbers, by the
+    rules of IEEE 754, without exceptions. A trailing underscore of the function's name is not part of the name.
     """
 
     def declare(definition: Callable[P, Node | float]) -> Op[P]:
@@ -207,6 +210,7 @@ def op(
             state_bytes=state_bytes,
             internal=internal,
             check=check,
+            scalar=scalar,
         )
         if declared.name in OPS:
             raise ValueError(f"an operation named {declared.name!r} exists already")

@@ -6,7 +6,7 @@ from mergegraph.ops.declaration import Locality, Mask, Tensor, op, primitive
 from mergegraph.ops.typing import choice_type
 
 
-@op(locality=Locality.POINTWISE, primitive=True, typing=choice_type)
+@op(locality=Locality.POINTWISE, primitive=True, scalar=lambda mask, x, y: x if mask else y, typing=choice_type)
 def where(mask: Mask, x: Tensor, y: Tensor) -> Tensor:
     """Choose `x` where the mask is not zero, `y` elsewhere; what is not chosen has no influence, NaN included."""
     return primitive()

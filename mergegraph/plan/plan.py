@@ -7,10 +7,7 @@ from typing import TypeAlias
 
 from mergegraph.dtypes import FLOAT32
 from mergegraph.ir.graph import TensorRef
-from mergegraph.plan.program import Program
-
-TILE = 65_536
-"""Elements of a tile. It is part of the meaning of a reduction, so it is the same everywhere."""
+from mergegraph.plan.program import TILE, Phase, Program
 
 KERNEL_SCRATCH = 4 * TILE * 4
 """Bytes that a reduction or a scan may allocate for its own use while a tile passes: four tiles of 32 bits."""
@@ -87,15 +84,27 @@ class Plan:
     """The index of the unit with the highest peak."""
 
 
+def phase_window(program: Program, phase: Phase, window: int) -> int:
+    """Return how many elements of a window a phase takes at a time: all of them, or the whole rows in them."""
+    if not phase.rows or window >= program.elements:
+        return window
+    return max(program.row_tile, window // program.row_tile * program.row_tile)
+
+
+def buffer_window(program: Program, window: int) -> int:
+    """Return the elements of the longest window that any phase takes."""
+    return min(max(phase_window(program, phase, window) for phase in program.phases), program.elements)
+
+
 def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
     """Return the bytes of the buffers of a unit: windows of its inputs and outputs, and its registers.
 
     A resident unit holds its inputs whole, and windows of at most `OUTPUT_WINDOW` elements of its outputs.
     """
     written = output_window(program, window, resident=resident)
-    held = sum(aligned(t.dtype.nbytes(window)) for t in program.inputs)
-    held += sum(aligned(t.dtype.nbytes(written)) for t in program.outputs)
-    return held + program.registers * aligned(FLOAT32.nbytes(min(TILE, program.elements)))
+    held = sum(aligned(t.dtype.nbytes(buffer_window(program, window))) for t in program.inputs)
+    held += sum(aligned(t.dtype.nbytes(buffer_window(program, written))) for t in program.outputs)
+    return held + program.registers * aligned(FLOAT32.nbytes(program.register_elements))
 
 
 def peak_bytes(program: Program, window: int, *, resident: bool) -> int:

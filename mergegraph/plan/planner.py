@@ -10,8 +10,8 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.ir.graph import Graph, TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.group import CopyOf, Group, group
-from mergegraph.plan.plan import TILE, Compute, Copy, Plan, Unit, peak_bytes
-from mergegraph.plan.program import Program, compile_program
+from mergegraph.plan.plan import Compute, Copy, Plan, Unit, peak_bytes
+from mergegraph.plan.program import TILE, Program, compile_program
 from mergegraph.sizes import format_size
 
 STREAM_WINDOW = 8 * TILE

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from mergegraph.dtypes import FLOAT32
 from mergegraph.ir.graph import const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType
 from mergegraph.ops import OPS, Locality
 from mergegraph.plan.order import Order, Task, least_peak_order
+
+TILE = 65_536
+"""Elements of a tile. It is part of the meaning of a reduction, so it is the same everywhere."""
 
 Kind: TypeAlias = Literal["register", "input", "output", "scalar"]
 
@@ -48,11 +50,12 @@ class Instruction:
 class Phase:
     """One pass over the tiles: `tiles` run on each of them, `scalars` once after the last.
 
-    `reads` are the inputs it needs, `writes` the outputs it completes.
+    `reads` are the inputs it needs, `writes` the outputs it completes. With `rows` its tiles are of whole rows.
     """
 
     reads: tuple[int, ...]
     writes: tuple[int, ...]
+    rows: bool
     tiles: tuple[Instruction, ...]
     scalars: tuple[Instruction, ...]
 
@@ -80,6 +83,22 @@ class Program:
     def elements(self) -> int:
         """The number of elements of each of its tensors."""
         return self.outputs[0].count
+
+    @property
+    def row(self) -> int:
+        """The length of a row: of the last axis."""
+        return self.outputs[0].shape[-1]
+
+    @property
+    def row_tile(self) -> int:
+        """The elements of a tile of whole rows: as many rows as fit into a tile, at least one."""
+        return max(1, TILE // max(1, self.row)) * self.row
+
+    @property
+    def register_elements(self) -> int:
+        """The elements of a register: of the longest tile that any phase has."""
+        longest = max(self.row_tile if phase.rows else TILE for phase in self.phases)
+        return min(longest, self.elements)
 
 
 def compile_program(roots: Sequence[Node]) -> Program:
@@ -136,7 +155,8 @@ class _Compiler:
         order = least_peak_order(_tasks(needed, {self.roots[i] for i in outputs}))
         tiles = _Allocation(self, [needed[i] for i in order.sequence], outputs).instructions()
         reads = {self.inputs.index(leaf) for leaf in _leaves_below(needed)}
-        phase = Phase(tuple(sorted(reads)), tuple(outputs), tuple(tiles), self._scalars(number + 1))
+        rows = any(OPS[node.op].locality is Locality.ROWWISE for node in needed)
+        phase = Phase(tuple(sorted(reads)), tuple(outputs), rows, tuple(tiles), self._scalars(number + 1))
         return phase, order
 
     def _scalars(self, level: int) -> tuple[Instruction, ...]:
@@ -229,8 +249,8 @@ def is_tile(node: Node) -> bool:
 
 def in_place(node: Node) -> bool:
     """Tell whether the kernel of a node may write over one of its inputs."""
-    same = all(child.tensor.dtype is FLOAT32 for child in node.inputs if is_tile(child) and child.op != "input")
-    return OPS[node.op].locality is Locality.POINTWISE and node.tensor.dtype is FLOAT32 and same
+    tiles = [child.tensor for child in node.inputs if is_tile(child) and child.op != "input"]
+    return OPS[node.op].locality is Locality.POINTWISE and all(tensor == node.tensor for tensor in tiles)
 
 
 def _tiles_below(targets: Sequence[Node]) -> list[Node]:

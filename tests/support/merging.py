@@ -1,0 +1,39 @@
+"""Run recipes as a user of the package would, and read what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from families import Tensors, read_model
+
+from mergegraph.compiler import Compilation
+from mergegraph.diagnostics import Source
+from mergegraph.merge import Options, Result, merge
+
+SMALL, LARGE = 450_000_000, 2_000_000_000
+"""Memory in which everything streams, and in which everything is held."""
+
+
+def compilation(folder: Path, text: str, *, exact: bool = True) -> Compilation:
+    """Return the compilation of a text whose models lie in `folder`."""
+    return Compilation(Source("test.merge", text), folder, exact)
+
+
+def run(folder: Path, text: str, out: Path, *, exact: bool = True, **options: object) -> Result:
+    """Run the text of a recipe whose models lie in `folder`."""
+    return merge(compilation(folder, text, exact=exact), out, Options(**options))
+
+
+def merged(folder: Path, text: str, out: Path) -> Tensors:
+    """Run the text of a recipe with one `save` and return the tensors it wrote."""
+    run(folder, text, out)
+    return read_model(out)
+
+
+def digest(folder: Path) -> str:
+    """Return one hash of the names and bytes of all files of a directory, below it too."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        whole.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()
