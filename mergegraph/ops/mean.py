@@ -7,9 +7,10 @@ from functools import reduce
 from mergegraph.ir.graph import const_value
 from mergegraph.ir.node import Node
 from mergegraph.ops.add import add
-from mergegraph.ops.declaration import Locality, Point, Points, Scalars, op
+from mergegraph.ops.declaration import Locality, Scalars, Tensor, Tensors, op
 from mergegraph.ops.divide import divide
 from mergegraph.ops.multiply import multiply
+from mergegraph.ops.typing import same_type
 
 SMALLEST_SUM = 1e-8
 
@@ -21,8 +22,8 @@ def _check(xs: list[Node], weight: list[Node], normalize: bool) -> str | None:
     return "the weights sum to 0, which no average can be divided by"
 
 
-@op(locality=Locality.POINTWISE, paper="2203.05482", check=_check)
-def mean(xs: Points, weight: Scalars = (1.0,), *, normalize: bool = True) -> Point:
+@op(locality=Locality.POINTWISE, paper="2203.05482", check=_check, typing=same_type)
+def mean(xs: Tensors, weight: Scalars = (1.0,), *, normalize: bool = True) -> Tensor:
     """Average: `Σ wᵢxᵢ`, divided by `Σ wᵢ` if `normalize`. A tensor of weight 0 is not read.
 
     It is an error if the weights are to be normalized and sum to less than 1e-8.

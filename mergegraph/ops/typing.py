@@ -63,8 +63,8 @@ def product_type(inputs: Sequence[Node]) -> Type:
 def quotient_type(inputs: Sequence[Node]) -> Type:
     """Type `x / y`."""
     left, right = _types(inputs)
-    if Type.MODEL in (left, right) or (right is Type.DELTA and left is not Type.DELTA):
-        raise OperandError(f"a {left} can't be divided by a {right}", "divide a delta by a number or by a delta")
+    if Type.MODEL in (left, right):
+        raise OperandError(f"a {left} can't be divided by a {right}", "scale a difference: `(a - base) / 2`")
     return same_type(inputs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -163,7 +162,7 @@ class Applier:
             return value
         self.findings.error(
             "MG220",
-            f"`{parameter.name}` of `{op.name}` must be {with_article(_wanted(parameter))}",
+            f"`{parameter.name}` of `{op.name}` must be {_wanted(parameter)}",
             place,
             f"this is {with_article(kind(value))}",
             help=_advice(parameter, value),
@@ -222,9 +221,11 @@ class Applier:
 
 
 def _wanted(parameter: Parameter) -> str:
-    return " or ".join(sorted(str(t) for t in ACCEPTS[parameter.kind])) + (
-        " or a list of them" if parameter.many else ""
-    )
+    """Return the types that a parameter takes in words: `a Model or Delta`, `a number`."""
+    accepted = ACCEPTS[parameter.kind]
+    names = [str(t) for t in (Type.MODEL, Type.DELTA, Type.MASK, Type.LAYERS) if t in accepted]
+    names += ["number"] if Type.NUMBER in accepted else ["Stat"] if Type.STAT in accepted else []
+    return with_article(" or ".join(names)) + (", or a list of them" if parameter.many else "")
 
 
 def _advice(parameter: Parameter, value: Value) -> tuple[str, ...]:
@@ -232,47 +233,17 @@ def _advice(parameter: Parameter, value: Value) -> tuple[str, ...]:
         return ("subtract a base to get a delta: `a - base`",)
     if parameter.kind == "Model" and kind(value) == "Delta":
         return ("add the delta to a model: `base + delta`",)
-    if parameter.kind in ("Model", "Point") and isinstance(value, str):
+    if parameter.kind in ("Model", "Point", "Tensor") and isinstance(value, str):
         return (f'a path alone is a string; write `model("{value}")`',)
     return ()
 
 
 def _folded(op: Op[Any], given: Mapping[str, Given]) -> Value:
     """Return arithmetic on plain numbers as a number; None where there is something else."""
-    fold = _ARITHMETIC.get(op.name)
     values = [g.value for g in given.values()]
-    if fold is None or not all(isinstance(v, float) and not isinstance(v, bool) for v in values):
-        return _chosen(op, given)
-    try:
-        return float(fold(*values))
-    except (ZeroDivisionError, OverflowError):
+    if op.scalar is None or not values or not all(isinstance(v, float) for v in values):
         return None
-
-
-def _chosen(op: Op[Any], given: Mapping[str, Given]) -> Value:
-    """Return the choice of a `where` whose mask is known while the recipe is read."""
-    if op.name == "where" and isinstance(given["mask"].value, (bool, float)):
-        return given["x" if given["mask"].value else "y"].value
-    return None
-
-
-_ARITHMETIC: Mapping[str, Any] = {
-    "add": lambda x, y: x + y,
-    "subtract": lambda x, y: x - y,
-    "multiply": lambda x, y: x * y,
-    "divide": lambda x, y: x / y,
-    "negate": lambda x: -x,
-    "abs": abs,
-    "min": min,
-    "max": max,
-    "sign": lambda x: math.copysign(1.0, x) if x else 0.0,
-    "less": lambda x, y: x < y,
-    "less_equal": lambda x, y: x <= y,
-    "greater": lambda x, y: x > y,
-    "greater_equal": lambda x, y: x >= y,
-    "equal": lambda x, y: x == y,
-    "not_equal": lambda x, y: x != y,
-}
+    return float(op.scalar(*values))
 
 
 def weighted(value: Value, factor: float) -> Weighted | None:

@@ -110,6 +110,10 @@ class Evaluator:
         left, right = self.evaluate(expression.left, scope), self.evaluate(expression.right, scope)
         if failed(left) or failed(right):
             return FAILED
+        if expression.operator in ("==", "!=") and not {type(left), type(right)} & {Node, tuple, Weighted, float}:
+            return (left == right) == (expression.operator == "==")
+        if expression.operator in ("==", "!=") and None in (left, right):
+            return expression.operator == "!="
         mixed = _weighted_sum(expression.operator, left, right)
         if mixed is not None:
             return mixed
@@ -117,6 +121,11 @@ class Evaluator:
         return self.applier.operator(OPERATORS[expression.operator], operands, self._place(expression.span))
 
     def _call(self, call: s.Call, scope: Scope) -> Value:
+        if call.function.name == "where" and len(call.arguments) == 3:
+            mask = self.evaluate(call.arguments[0].value, scope)
+            if isinstance(mask, (bool, float)):
+                # What is not chosen need not even make sense: `where(base == none, a, a - base)`.
+                return self.evaluate(call.arguments[1 if mask else 2].value, scope)
         arguments = [(a, self.evaluate(a.value, scope)) for a in call.arguments]
         name = call.function.name
         self.used.add(name)
