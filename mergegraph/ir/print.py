@@ -58,11 +58,11 @@ def reference_names(labels: Sequence[str]) -> list[str]:
     return [_word(label) if counts[label] == 1 else str(i) for i, label in enumerate(labels)]
 
 
-def binding_text(binding: Binding, names: Sequence[str]) -> str:
-    """Return `model/tensor`, or the key of random bits in hexadecimal digits."""
+def binding_text(binding: Binding, names: Sequence[str], name: str | None = None) -> str:
+    """Return `model/tensor`, or the key of random bits in hexadecimal digits; `model` alone for a tensor `name`."""
     if isinstance(binding, Key):
         return f"key:0x{binding.value:016x}"
-    return f"{names[binding.model]}/{path_text(binding.name)}"
+    return names[binding.model] + ("" if binding.name == name else f"/{path_text(binding.name)}")
 
 
 def path_text(name: str) -> str:
@@ -92,7 +92,7 @@ def _places(graph: Graph) -> Mapping[int, str]:
 
 
 def _tensor_text(tensor: OutputTensor, names: Sequence[str]) -> str:
-    bindings = ", ".join(binding_text(binding, names) for binding in tensor.bindings)
+    bindings = ", ".join(binding_text(binding, names, tensor.name) for binding in tensor.bindings)
     return f"{tensor.save}/{path_text(tensor.name)}" + (f" = {bindings}" if bindings else "")
 
 

@@ -72,7 +72,7 @@ class _Definition:
 @dataclass(frozen=True, slots=True)
 class _Reference:
     model: Token
-    name: str
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,7 @@ class _Lines(Transformer[Token, _Text]):
         return _Tensor(place, save, name, bindings)
 
     def reference(self, children: list[Any]) -> _Reference:
-        model, name = children
-        return _Reference(model, name)
+        return _Reference(children[0], children[1] if len(children) > 1 else None)
 
     def key(self, children: list[Token]) -> Key:
         return Key(int(children[0].removeprefix("key:"), 16))
@@ -229,16 +228,16 @@ class _Reader:
         save = int(tensor.save)
         if not 0 <= save < len(self.read.saves):
             self.fail("MG375", f"there is no save {tensor.save}: they are numbered from 0", tensor.save)
-        return OutputTensor(save, tensor.name, root, tuple(map(self.binding, tensor.bindings)))
+        return OutputTensor(save, tensor.name, root, tuple(self.binding(b, tensor.name) for b in tensor.bindings))
 
-    def binding(self, binding: _Reference | Key) -> Binding:
+    def binding(self, binding: _Reference | Key, name: str) -> Binding:
         if isinstance(binding, Key):
             return binding
         known = self.model(binding.model)
         if known is None:
             help = did_you_mean(_text(binding.model), self.models)
             self.fail("MG375", f"there is no one model `{escape(binding.model)}`", binding.model, *help)
-        return TensorRef(known, binding.name)
+        return TensorRef(known, name if binding.name is None else binding.name)
 
     def model(self, token: Token) -> int | None:
         if token.type != "INT":

@@ -97,6 +97,13 @@ def test_comments_blank_lines_and_a_missing_last_line_end_do_not_matter() -> Non
     assert parse_graph(noisy) == parse_graph(plain)
 
 
+def test_the_name_of_an_input_may_be_left_out_where_it_is_that_of_the_output() -> None:
+    plain = "models: a\nsaves: out\n\ntemplate of 1 tensor\n  %0 = input(0) : float32[2]\n  return %0\n  0/w = a/w\n"
+    short = plain.replace("a/w", "a")
+    assert parse_graph(plain) == parse_graph(short)
+    assert print_graph(parse_graph(plain)) == short
+
+
 def test_whole_numbers_are_constants_where_a_person_writes_them() -> None:
     head = "models:\nsaves: out\ntemplate of 1 tensor\n  return "
     assert parse_graph(f"{head}2\n  0/w").tensors[0].root is const(2.0)
@@ -108,7 +115,7 @@ def test_a_limit_shortens_the_list_of_tensors() -> None:
     tensors = tuple(OutputTensor(0, f"w.{i}", leaf, (TensorRef(0, f"w.{i}"),)) for i in range(5))
     assert print_graph(Graph(("a",), ("out",), tensors), limit=2) == (
         "models: a\nsaves: out\n\ntemplate of 5 tensors\n  %0 = input(0) : float32[2]\n  return %0\n"
-        "  0/w.0 = a/w.0\n  0/w.1 = a/w.1\n  … and 3 more\n"
+        "  0/w.0 = a\n  0/w.1 = a\n  … and 3 more\n"
     )
 
 
