@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeAlias
 
@@ -108,7 +109,7 @@ class Op(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Node:
         """Apply the operation; numbers become constants. TypeError if the arguments do not fit the signature."""
-        bound = inspect.signature(self.definition).bind(*args, **kwargs)
+        bound = _signature(self.definition).bind(*args, **kwargs)
         bound.apply_defaults()
         inputs: list[Node] = []
         attributes: list[tuple[str, Attribute]] = []
@@ -218,6 +219,9 @@ def op(
         return declared
 
     return declare
+
+
+_signature = cache(inspect.signature)
 
 
 def _parameters(definition: Callable[..., Node | float]) -> Iterable[Parameter]:

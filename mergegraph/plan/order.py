@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 STATE_CAP = 20_000
 """How many sets of finished tasks the exact search looks at before it gives up."""
@@ -34,7 +35,8 @@ class Order:
         return self.peak == self.bound
 
 
-def least_peak_order(tasks: Sequence[Task], cap: int = STATE_CAP) -> Order:
+@cache
+def least_peak_order(tasks: tuple[Task, ...], cap: int = STATE_CAP) -> Order:
     """Return the order of least peak, found by best-first search over sets of finished tasks.
 
     Beyond `cap` sets it is the depth-first order in the manner of Sethi and Ullman (The generation of optimal code

@@ -273,14 +273,14 @@ def _leaves_below(nodes: Sequence[Node]) -> set[Node]:
     return {child for node in nodes for child in node.inputs if child.op == "input"}
 
 
-def _tasks(nodes: Sequence[Node], roots: set[Node]) -> list[Task]:
+def _tasks(nodes: Sequence[Node], roots: set[Node]) -> tuple[Task, ...]:
     """Return the tasks of one phase; results that are written or folded take no register."""
     numbers = {node: i for i, node in enumerate(nodes)}
-    return [
+    return tuple(
         Task(
             tuple(numbers[child] for child in node.inputs if child in numbers),
             is_tile(node) and node not in roots,
             in_place(node),
         )
         for node in nodes
-    ]
+    )
