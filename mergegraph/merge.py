@@ -73,6 +73,7 @@ def merge(
     targets = output_paths(recipe.saves, out)
     layouts = [layout(compilation, index) for index in range(len(recipe.saves))]
     checkpoints = [compilation.checkpoints[model] for model in recipe.models]
+    _make_parents(targets, checkpoints)
     with ExitStack() as stack:
         outputs = []
         for save, target, shards in zip(recipe.saves, targets, layouts, strict=True):
@@ -90,6 +91,7 @@ def merge(
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
         for index, output in enumerate(outputs):
+            output.directory.flush()
             files, found = _small_files(compilation, index, output.layout, output.directory.done, targets[index].name)
             warnings += found
             output.directory.commit(files)
@@ -103,6 +105,20 @@ def merge(
         measured.units,
         tuple(warnings),
     )
+
+
+def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> None:
+    """Make the folders that outputs go into, unless they would lie inside an input: that is refused later."""
+    inputs = [path.resolve() for path in _input_paths(checkpoints)]
+    for target in targets:
+        parent = target.resolve().parent
+        if any(parent.is_relative_to(path) for path in inputs):
+            continue
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the folder for the output can't be made: {error.strerror}"
+            raise MergeGraphError(Diagnostic("MG641", message, place=str(parent))) from None
 
 
 def output_paths(saves: tuple[Save, ...], out: Path | None) -> list[Path]:

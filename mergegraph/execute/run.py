@@ -189,7 +189,7 @@ def run_plan(
 
 def _not_finite(target: Target, count: int) -> Diagnostic:
     return Diagnostic(
-        "MG452",
+        "MG453",
         f"{count} elements of the merged tensor `{escape(target.name)}` are NaN or infinite",
         help=("an input has such elements, or `dtype` is too narrow for the values",),
         severity="warning",

@@ -81,9 +81,9 @@ def run_units(
         finished(key[1], result)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="mergegraph") as pool:
-        callback = Callback(start_state=start_state, posttask=posttask)
         try:
-            get(tasks, list(tasks), pool=pool, num_workers=workers, callbacks=[callback])
+            with Callback(start_state=start_state, posttask=posttask):
+                get(tasks, list(tasks), pool=pool, num_workers=workers)
         except BaseException:
             stop()
             raise

@@ -13,7 +13,7 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
 from mergegraph.ir.graph import TensorRef
-from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, kth_magnitude
+from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, Tile
 from mergegraph.ops import OPS, Locality
 from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window
 from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program

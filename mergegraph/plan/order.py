@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-STATE_CAP = 20_000
-"""How many sets of finished tasks the exact search looks at before it gives up."""
+EFFORT = 20_000_000
+"""What the exact search may cost before it gives up: sets of finished tasks times the square of the number of tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class Order:
 
 
 @cache
-def least_peak_order(tasks: tuple[Task, ...], cap: int = STATE_CAP) -> Order:
+def least_peak_order(tasks: tuple[Task, ...], effort: int = EFFORT) -> Order:
     """Return the order of least peak, found by best-first search over sets of finished tasks.
 
-    Beyond `cap` sets it is the depth-first order in the manner of Sethi and Ullman (The generation of optimal code
+    Beyond `effort` it is the depth-first order in the manner of Sethi and Ullman (The generation of optimal code
     for arithmetic expressions, 1970), with the bound that the search had proven by then.
     """
     fallback = depth_first(tasks)
     upper = simulate(tasks, fallback)
-    found, bound = _search(_Liveness(tasks), upper, cap)
+    found, bound = _search(_Liveness(tasks), upper, effort // max(1, len(tasks)) ** 2)
     if found is None:
         return Order(tuple(fallback), upper, min(bound, upper))
     return Order(found, bound, bound)

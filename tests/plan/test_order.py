@@ -50,9 +50,9 @@ def test_it_is_the_least_of_all_orders(tasks):
 
 
 @settings(max_examples=60, deadline=None)
-@given(graphs(40), st.integers(1, 30))
-def test_beyond_the_cap_the_bound_holds_and_the_peak_is_real(tasks, cap):
-    found = least_peak_order(tuple(tasks), cap)
+@given(graphs(40), st.integers(1, 30_000))
+def test_beyond_the_effort_the_bound_holds_and_the_peak_is_real(tasks, effort):
+    found = least_peak_order(tuple(tasks), effort)
     assert found.bound <= found.peak == peak_of(tasks, found.sequence)
     assert found.bound <= least_peak_order(tuple(tasks)).peak
 
