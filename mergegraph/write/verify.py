@@ -1,0 +1,141 @@
+"""Compare a written model directory with its manifest, every byte of the weights included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mergegraph.checkpoint.files import opened, read_small, unreadable
+from mergegraph.checkpoint.header import Entry, Header, read_header
+from mergegraph.checkpoint.jsontext import parse_object
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
+from mergegraph.write import journal
+from mergegraph.write.digest import digest
+from mergegraph.write.files import digest_range
+from mergegraph.write.manifest import FORMAT
+from mergegraph.write.os import REAL
+from mergegraph.write.refusals import MANIFEST_NAME
+
+MAX_MANIFEST = 1_000_000_000
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth")
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    shards: Mapping[str, tuple[int, str]]
+    tensors: Mapping[str, str]
+    files: Mapping[str, tuple[int, str]]
+
+
+def verify_directory(path: Path) -> tuple[Diagnostic, ...]:
+    """Return what is wrong with an output, in order of its files; nothing where it is complete and unchanged.
+
+    MG620: it is no finished output. MG621: its manifest has another form. MG622: a file is missing. MG623: a file or a
+    tensor has changed. MG624: there are weights that the manifest does not know. Also MG5xx for an unreadable manifest.
+    """
+    try:
+        return tuple(_findings(path, _read_manifest(path)))
+    except MergeGraphError as error:
+        return error.diagnostics
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    if any(os.path.lexists(folder / journal.NAME) for folder in (path, path.parent)):
+        raise _error("MG620", "this output is not finished", path, "continue the run that began it with `--resume`")
+    place = path / MANIFEST_NAME
+    if not os.path.lexists(place):
+        raise _error("MG620", f"there is no `{MANIFEST_NAME}` here: this is no finished output of MergeGraph", path)
+    manifest = _parse(parse_object(read_small(place, MAX_MANIFEST, "manifest"), "manifest", place))
+    if manifest is None:
+        raise _error("MG621", "this version of MergeGraph can't read the manifest", place)
+    return manifest
+
+
+def _parse(value: Mapping[str, Any]) -> _Manifest | None:
+    match value:
+        case {"format": int(form), "shards": dict(shards), "tensors": dict(tensors), "files": dict(files)}:
+            sized = {**_sized(shards, "header"), **_sized(files, "digest")}
+            known = form == FORMAT and len(sized) == len(shards) + len(files) and all(map(_is_safe, sized))
+            if known and all(isinstance(label, str) for label in tensors.values()):
+                return _Manifest({name: sized[name] for name in shards}, tensors, {name: sized[name] for name in files})
+    return None
+
+
+def _sized(entries: Mapping[str, Any], key: str) -> dict[str, tuple[int, str]]:
+    return {
+        name: (entry["size"], entry[key])
+        for name, entry in entries.items()
+        if isinstance(entry, dict) and isinstance(entry.get("size"), int) and isinstance(entry.get(key), str)
+    }
+
+
+def _is_safe(name: str) -> bool:
+    path = PurePosixPath(name)
+    return str(path) == name and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _findings(path: Path, manifest: _Manifest) -> Iterator[Diagnostic]:
+    for name, (size, expected) in sorted(manifest.files.items()):
+        yield from _check_file(path / name, size, expected)
+    tensors = dict(manifest.tensors)
+    for name, (size, expected) in sorted(manifest.shards.items()):
+        yield from _check_shard(path / name, size, expected, tensors)
+    if tensors:
+        yield _finding("MG622", f"no intact file holds these tensors: {listed(sorted(tensors))}", path)
+    known = manifest.shards.keys() | manifest.files.keys()
+    unknown = [name for name in sorted(os.listdir(path)) if name.endswith(_WEIGHTS) and name not in known]
+    if unknown:
+        yield _finding("MG624", f"the manifest does not know these weights: {listed(unknown)}", path)
+
+
+def _check_file(place: Path, size: int, expected: str) -> Iterator[Diagnostic]:
+    try:
+        data = read_small(place, size, "file")
+    except MergeGraphError as error:
+        yield _unreadable(place, error)
+        return
+    if digest(data) != expected:
+        yield _finding("MG623", f"`{escape(place.name)}` has changed since it was written", place)
+
+
+def _check_shard(place: Path, size: int, expected: str, tensors: dict[str, str]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a shard, and take its tensors out of `tensors`."""
+    try:
+        header = read_header(place)
+    except MergeGraphError as error:
+        yield _unreadable(place, error)
+        return
+    if header.file_bytes != size or f"sha256:{header.sha256}" != expected:
+        yield _finding("MG623", f"the header of `{escape(place.name)}` has changed since it was written", place)
+        return
+    try:
+        changed = [entry.name for entry, label in _digests(header) if tensors.pop(entry.name, None) != label]
+    except OSError as error:
+        yield _unreadable(place, unreadable(place, error))
+        return
+    if changed:
+        yield _finding("MG623", f"these tensors have changed since they were written: {listed(changed)}", place)
+
+
+def _digests(header: Header) -> Iterator[tuple[Entry, str]]:
+    with opened(header.path) as (fd, _):
+        for entry in header.tensors.values():
+            yield entry, digest_range(REAL, fd, entry.begin, entry.nbytes)
+
+
+def _unreadable(place: Path, error: MergeGraphError) -> Diagnostic:
+    first = error.diagnostics[0]
+    if first.code == "MG501":
+        return _finding("MG622", f"`{escape(place.name)}` is missing", place)
+    return _finding("MG623", f"`{escape(place.name)}` has changed since it was written: {first.message}", place)
+
+
+def _finding(code: str, message: str, place: Path, *help: str) -> Diagnostic:
+    return Diagnostic(code, message, place=str(place), help=help)
+
+
+def _error(code: str, message: str, place: Path, *help: str) -> MergeGraphError:
+    return MergeGraphError(_finding(code, message, place, *help))

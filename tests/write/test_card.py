@@ -1,0 +1,91 @@
+import re
+
+import yaml
+
+from mergegraph.write.card import Parent, model_card
+
+RECIPE = "a = model('org/a')\nsave a to 'out'\n"
+PARENTS = [
+    Parent("org/a", "org/a", "0e9e39f"),
+    Parent("./math-cot"),
+    Parent("org/b", "org/b", "aaaaaaa"),
+    Parent("org/a", "org/a", "0e9e39f"),
+]
+
+
+def front_matter(card):
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_whole_card():
+    assert model_card("ties", PARENTS, recipe=RECIPE, mermaid="graph TD\n  a --> b\n", licence="apache-2.0") == (
+        "---\n"
+        "base_model:\n"
+        "- org/a\n"
+        "- org/b\n"
+        "base_model_relation: merge\n"
+        "library_name: transformers\n"
+        "tags:\n"
+        "- merge\n"
+        "- mergegraph\n"
+        "license: apache-2.0\n"
+        "---\n"
+        "\n"
+        "# ties\n"
+        "\n"
+        "A merge of the models below, made with MergeGraph.\n"
+        "\n"
+        "## Parents\n"
+        "\n"
+        "| model | commit |\n"
+        "|---|---|\n"
+        "| org/a | 0e9e39f |\n"
+        "| ./math-cot | — |\n"
+        "| org/b | aaaaaaa |\n"
+        "\n"
+        "## Recipe\n"
+        "\n"
+        "```text\n"
+        "a = model('org/a')\n"
+        "save a to 'out'\n"
+        "```\n"
+        "\n"
+        "## Graph\n"
+        "\n"
+        "```mermaid\n"
+        "graph TD\n"
+        "  a --> b\n"
+        "```\n"
+        "\n"
+        "The exact inputs, versions and checksums are in `mergegraph.json`.\n"
+    )
+
+
+def test_without_parents_on_the_hub_or_a_common_licence_neither_is_claimed():
+    card = model_card("x", [Parent("./a")], recipe="", mermaid="")
+    assert front_matter(card) == {"library_name": "transformers", "tags": ["merge", "mergegraph"]}
+
+
+def test_a_recipe_can_not_end_its_block():
+    recipe = "# ```\n# <script>alert(1)</script>\n````` \n"
+    card = model_card("x", [], recipe=recipe, mermaid='graph TD\n  a["```"]')
+    assert "``````text\n# ```\n# <script>alert(1)</script>\n````` \n``````\n" in card
+    assert '````mermaid\ngraph TD\n  a["```"]\n````\n' in card
+
+
+def test_nothing_steers_the_terminal_or_the_page():
+    hostile = "a|b`c\n# <script>\u202e\x1b[31m](http://x)*"
+    card = model_card(hostile, [Parent(hostile, commit=hostile)], recipe="\x1b[31m\u202e\r\tx", mermaid="a\x00")
+    safe = r"a\|b\`c\\n\# \<script\>\\u202e\\x1b\[31m\]\(http\://x\)\*"
+    assert f"\n# {safe}\n" in card
+    assert f"\n| {safe} | {safe} |\n" in card
+    assert "```text\n\\x1b[31m\\u202e\\r    x\n```\n" in card
+    assert "```mermaid\na\\x00\n```\n" in card
+    assert re.fullmatch(r"[\n\x20-\x7e—]*", card)
+
+
+def test_ids_can_not_add_to_the_front_matter():
+    hostile = "a: [b]\n---\nlicense: mit"
+    card = model_card("x", [Parent("x", hostile)], recipe="", mermaid="", licence="x\ny: z")
+    assert front_matter(card)["base_model"] == ["a: [b]\\n---\\nlicense: mit"]
+    assert front_matter(card)["license"] == "x\\ny: z"

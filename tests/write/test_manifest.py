@@ -1,0 +1,224 @@
+"""The manifest says what was written, and `verify_directory` finds every difference."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from mergegraph.diagnostics import render
+from mergegraph.dtypes import DTYPES
+from mergegraph.write.digest import digest
+from mergegraph.write.directory import OutputDirectory
+from mergegraph.write.layout import OutputTensor, plan_layout
+from mergegraph.write.manifest import InputFile, InputModel, build_manifest
+from mergegraph.write.verify import verify_directory
+
+ARRAYS = {"b": np.arange(30, dtype="float32"), "a": np.arange(5, dtype="int8"), "z": np.zeros((2, 0), dtype="float16")}
+LAYOUT = plan_layout([OutputTensor(name, DTYPES[str(x.dtype)], x.shape) for name, x in ARRAYS.items()], 100)
+FIRST, SECOND = (shard.file for shard in LAYOUT.shards)
+SMALL = {"config.json": b"{}\n", "1_Pooling/config.json": b"[]\n", "README.md": b"# merged\n"}
+GIVEN = {
+    "recipe": "m = model('a')\nsave m to 'out'\n",
+    "seed": 42,
+    "save": {"path": "out", "dtype": "float32"},
+    "inputs": [InputModel("org/a", "0e9e39f", (InputFile("model.safetensors", 1234, "ab" * 32),))],
+    "versions": {"torch": "2.13.0", "mergegraph": "0.1.0"},
+    "layout": LAYOUT,
+    "digests": {name: digest(x.tobytes()) for name, x in ARRAYS.items()},
+    "small_files": SMALL,
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def begin():
+    return OutputDirectory.create(Path("out"), LAYOUT, plan_hash="p", fingerprints={}, versions={})
+
+
+def write_output():
+    with begin() as out:
+        for name, x in ARRAYS.items():
+            out.write(LAYOUT.shard_of[name], LAYOUT.slot(name).offset, x.tobytes())
+            out.record({name: GIVEN["digests"][name]})
+        out.commit({**SMALL, "mergegraph.json": build_manifest(**GIVEN)})
+
+
+def found(path="out"):
+    return "\n".join(map(render, verify_directory(Path(path))))
+
+
+def edit(path, change):
+    manifest = json.loads(Path(path).read_bytes())
+    change(manifest)
+    Path(path).write_text(json.dumps(manifest))
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        old = file.read(1)
+        file.seek(offset)
+        file.write(bytes([old[0] ^ 1]))
+
+
+def sha256(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_the_manifest_says_everything_and_nothing_of_this_machine():
+    write_output()
+    shards = {}
+    for file in (FIRST, SECOND):
+        data = Path("out", file).read_bytes()
+        header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+        shards[file] = {"header": sha256(header), "size": len(data)}
+    index = Path("out/model.safetensors.index.json").read_bytes()
+    assert json.loads(Path("out/mergegraph.json").read_bytes()) == {
+        "format": 1,
+        "recipe": {"text": GIVEN["recipe"], "digest": sha256(GIVEN["recipe"].encode())},
+        "seed": 42,
+        "save": {"path": "out", "dtype": "float32"},
+        "inputs": [
+            {
+                "source": "org/a",
+                "commit": "0e9e39f",
+                "files": [{"name": "model.safetensors", "size": 1234, "header_sha256": "ab" * 32}],
+            }
+        ],
+        "versions": {"mergegraph": "0.1.0", "torch": "2.13.0"},
+        "shards": shards,
+        "tensors": {name: sha256(x.tobytes()) for name, x in ARRAYS.items()},
+        "files": {
+            "config.json": {"size": 3, "digest": sha256(b"{}\n")},
+            "1_Pooling/config.json": {"size": 3, "digest": sha256(b"[]\n")},
+            "model.safetensors.index.json": {"size": len(index), "digest": sha256(index)},
+        },
+    }
+
+
+def test_equal_runs_have_equal_manifests():
+    turned = {
+        name: dict(reversed(value.items())) if isinstance(value, dict) else value
+        for name, value in reversed(GIVEN.items())
+    }
+    assert build_manifest(**turned) == build_manifest(**GIVEN)
+    assert build_manifest(**GIVEN | {"seed": 43}) != build_manifest(**GIVEN)
+
+
+def test_a_written_output_verifies_even_with_its_card_edited():
+    write_output()
+    Path("out/README.md").write_text("my own words")
+    Path("out/notes.txt").write_text("mine")
+    assert found() == ""
+
+
+@pytest.mark.parametrize("name", ["b", "a"])
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_a_changed_byte_of_a_tensor_is_found(name, where):
+    write_output()
+    slot, file = LAYOUT.slot(name), LAYOUT.shards[LAYOUT.shard_of[name]].file
+    flip(f"out/{file}", slot.offset if where == "first" else slot.offset + slot.nbytes - 1)
+    assert found() == (f"error[MG623]: these tensors have changed since they were written: `{name}`\n  --> out/{file}")
+
+
+def test_everything_that_is_wrong_is_listed():
+    write_output()
+    Path("out/config.json").write_text("{ }")
+    Path("out/1_Pooling/config.json").unlink()
+    Path("out", FIRST).unlink()
+    with open(f"out/{SECOND}", "ab") as file:
+        file.write(b"xyz")
+    save_file({"x": ARRAYS["a"]}, "out/extra.safetensors")
+    assert found() == (
+        "error[MG622]: `config.json` is missing\n"
+        "  --> out/1_Pooling/config.json\n"
+        "error[MG623]: `config.json` has changed since it was written\n"
+        "  --> out/config.json\n"
+        f"error[MG622]: `{FIRST}` is missing\n"
+        f"  --> out/{FIRST}\n"
+        f"error[MG623]: `{SECOND}` has changed since it was written: "
+        "3 bytes after the last tensor belong to none\n"
+        f"  --> out/{SECOND}\n"
+        "error[MG622]: no intact file holds these tensors: `a`, `b`, `z`\n"
+        "  --> out\n"
+        "error[MG624]: the manifest does not know these weights: `extra.safetensors`\n"
+        "  --> out"
+    )
+
+
+def test_another_valid_shard_in_the_place_of_one_is_found():
+    write_output()
+    save_file({"b": ARRAYS["b"]}, f"out/{FIRST}", {"format": "np"})
+    assert found() == (
+        f"error[MG623]: the header of `{FIRST}` has changed since it was written\n"
+        f"  --> out/{FIRST}\n"
+        "error[MG622]: no intact file holds these tensors: `b`\n"
+        "  --> out"
+    )
+
+
+def test_a_file_that_grew_is_not_read_to_its_end():
+    write_output()
+    with open("out/config.json", "ab") as file:
+        file.truncate(1 << 40)
+    assert found() == (
+        "error[MG623]: `config.json` has changed since it was written: "
+        "the file is 1,099,511,627,776 bytes long; at most 3 are read\n"
+        "  --> out/config.json"
+    )
+
+
+@pytest.mark.parametrize("place", ["nothing", "empty", "file"])
+def test_what_is_no_output_does_not_verify(place):
+    Path("empty").mkdir()
+    Path("file").write_text("x")
+    assert found(place) == (
+        f"error[MG620]: there is no `mergegraph.json` here: this is no finished output of MergeGraph\n  --> {place}"
+    )
+
+
+def test_a_partial_output_does_not_verify_even_when_only_the_rename_is_missing(monkeypatch):
+    complete = []
+    monkeypatch.setattr("mergegraph.write.directory.publish", lambda *_, **__: complete.extend(os.listdir()) or ())
+    monkeypatch.setattr("mergegraph.write.directory.clean_up", lambda *_: None)
+    write_output()
+    (partial,) = {name for name in complete if ".partial-" in name and "lock" not in name}
+    for path in (partial, f"{partial}/model"):
+        assert found(path) == (
+            "error[MG620]: this output is not finished\n"
+            f"  --> {path}\n"
+            "  = help: continue the run that began it with `--resume`"
+        )
+    os.rename(f"{partial}/model", "out")
+    assert found() == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(format=2),
+        lambda m: m.update(shards=[]),
+        lambda m: m["shards"].update({"x": {"size": "1", "header": ""}}),
+        lambda m: m["files"].update({"../../etc/passwd": {"size": 1, "digest": ""}}),
+        lambda m: m["files"].update({"/etc/passwd": {"size": 1, "digest": ""}}),
+        lambda m: m["tensors"].update({"x": 1}),
+        lambda m: m.pop("files"),
+    ],
+)
+def test_a_manifest_that_was_tampered_with_is_refused(change):
+    write_output()
+    edit("out/mergegraph.json", change)
+    assert found() == ("error[MG621]: this version of MergeGraph can't read the manifest\n  --> out/mergegraph.json")
+
+
+def test_a_manifest_that_is_no_json_is_refused():
+    write_output()
+    Path("out/mergegraph.json").write_text("{")
+    assert found() == "error[MG506]: the manifest is not JSON at character 1\n  --> out/mergegraph.json"
