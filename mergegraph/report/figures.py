@@ -1,0 +1,93 @@
+"""Work out the figures of a plan that people ask for: what goes in, what comes out, what sharing saves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from mergegraph.checkpoint.summary import describe
+from mergegraph.compiler import Compilation
+from mergegraph.plan.plan import Compute, Plan
+from mergegraph.plan.planner import Resources, plan
+from mergegraph.write.layout import OutputTensor, plan_layout
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A model that is read from: `nbytes` of tensors in `files` files, of which `used` bytes are needed."""
+
+    name: str
+    source: str
+    tensors: int
+    nbytes: int
+    files: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A model that is written: `dtypes` gives the bytes of each element type, the most first."""
+
+    path: str
+    tensors: int
+    nbytes: int
+    dtypes: Mapping[str, int]
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What the outputs would cost in runs of their own: bytes read, and operations on tiles, in all units together."""
+
+    bytes_alone: int
+    operations_alone: int
+    operations: int
+
+
+def inputs(compilation: Compilation, plan: Plan) -> list[Input]:
+    """Return the models of a plan in the order of the recipe."""
+    used: Counter[int] = Counter()
+    for ref in {ref for unit in plan.units for ref in unit.inputs}:
+        used[ref.model] += compilation.tensor(ref).nbytes
+    return [
+        Input(compilation.recipe.name(model), found.source, facts.tensors, facts.nbytes, facts.shards, used[number])
+        for number, model in enumerate(compilation.recipe.models)
+        for found in [compilation.checkpoints[model]]
+        for facts in [describe(found)]
+    ]
+
+
+def outputs(compilation: Compilation) -> list[Output]:
+    """Return the outputs of a recipe in the order of its saves."""
+    return [_output(compilation, number) for number in range(len(compilation.recipe.saves))]
+
+
+def _output(compilation: Compilation, number: int) -> Output:
+    save = compilation.recipe.saves[number]
+    types = {t.name: t.root.tensor for t in compilation.optimized.tensors if t.save == number}
+    layout = plan_layout([OutputTensor(n, t.dtype, t.shape) for n, t in types.items()], save.shard_size)
+    dtypes: Counter[str] = Counter()
+    for tensor in types.values():
+        dtypes[tensor.dtype.name] += tensor.nbytes
+    return Output(save.path, len(types), dtypes.total(), dict(dtypes.most_common()), len(layout.shards))
+
+
+def sharing(compilation: Compilation, joint: Plan) -> Sharing:
+    """Return what it would cost to run each save alone, with the memory and the workers of a plan."""
+    alone = list(_alone(compilation, joint))
+    return Sharing(sum(p.bytes_read for p in alone), sum(map(operations, alone)), operations(joint))
+
+
+def _alone(compilation: Compilation, joint: Plan) -> Iterator[Plan]:
+    graph = compilation.optimized
+    resources = Resources(joint.budget_bytes, joint.workers, joint.baseline_bytes)
+    for number in range(len(graph.saves)):
+        tensors = tuple(tensor for tensor in graph.tensors if tensor.save == number)
+        yield plan(replace(graph, tensors=tensors), compilation.tensor, resources)
+
+
+def operations(plan: Plan) -> int:
+    """Return how many operations on tensors all units of a plan do."""
+    sizes = [sum(len(phase.tiles) for phase in program.phases) for program in plan.programs]
+    return sum(sizes[unit.program] for unit in plan.units if isinstance(unit, Compute))
