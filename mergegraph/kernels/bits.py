@@ -1,0 +1,34 @@
+"""Look at float32 tensors as bit patterns.
+
+Without the sign bit they sort as magnitudes do: 0, subnormals, normals, infinity, NaN.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+MAGNITUDE = 0x7FFF_FFFF
+"""All bits but the sign."""
+
+INFINITY = 0x7F80_0000
+"""The magnitude bits of infinity; those of NaN are larger."""
+
+
+def library(x: torch.Tensor) -> ModuleType:
+    """Return numpy for tensors on a CPU, where its integer loops are faster, torch for others."""
+    return np if x.is_cpu else torch
+
+
+def raw(x: torch.Tensor) -> Any:
+    """Return the bit patterns of a tensor of 32-bit elements as int32, in `library(x)`'s kind of array."""
+    bits = x.view(torch.int32)
+    return bits.numpy() if x.is_cpu else bits
+
+
+def signed(bits: int) -> int:
+    """Return 32 bits as the int32 number of that pattern."""
+    return bits - (1 << 32) if bits >> 31 else bits

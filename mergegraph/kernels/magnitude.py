@@ -1,0 +1,191 @@
+"""Find the k-th largest magnitude of a tensor exactly, in two passes and little memory.
+
+The first pass counts the elements by the upper 15 magnitude bits, the second those of one bucket by the lower 16.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mergegraph.diagnostics import Diagnostic, MergeGraphError
+from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library
+from mergegraph.kernels.tile import BLOCK, Tile
+
+Histogram: TypeAlias = npt.NDArray[np.int64]
+
+_LOW_BITS = 16
+_LOW = (1 << _LOW_BITS) - 1
+_HIGH = MAGNITUDE - _LOW
+_BUCKETS = 1 << 15
+_FULL = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The k-th largest magnitude of a tensor.
+
+    `bits` is its float32 pattern. The k largest are all elements above it and the first `ties` of the `equal` at it;
+    `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and infinite elements: no other is larger.
+    """
+
+    bits: int
+    ties: int
+    equal: int
+    nonfinite: int
+
+    @property
+    def value(self) -> float:
+        """The magnitude."""
+        return magnitude(self.bits)
+
+
+def magnitude(bits: int) -> float:
+    """Return the float32 number of a bit pattern."""
+    number: float = struct.unpack("<f", struct.pack("<I", bits))[0]
+    return number
+
+
+def kth_magnitude(coarse: Histogram, fine: Histogram, k: float) -> Limit:
+    """Read the k-th largest magnitude off the two histograms. k above the number of elements stands for all of them.
+
+    MergeGraphError (MG451) if k is NaN.
+    """
+    rank = _rank(coarse, k)
+    nonfinite = int(coarse[INFINITY >> _LOW_BITS :].sum())
+    if rank == 0:
+        return Limit(MAGNITUDE, ties=0, equal=0, nonfinite=nonfinite)
+    bucket, above = _locate(coarse, rank)
+    low, more = _locate(fine, rank - above)
+    bits = bucket << _LOW_BITS | low
+    return Limit(bits, ties=rank - above - more, equal=int(fine[low]), nonfinite=nonfinite)
+
+
+def _rank(coarse: Histogram, k: float) -> int:
+    if k != k:
+        raise MergeGraphError(
+            Diagnostic("MG451", "the number of elements to keep is not a number: the density is NaN", status=1)
+        )
+    return max(0, int(min(k, int(coarse.sum()))))
+
+
+def _locate(counts: Histogram, rank: int) -> tuple[int, int]:
+    """Return the bucket of the element of this rank from above, and how many elements are in higher ones."""
+    seen = np.cumsum(counts[::-1])
+    position = int(np.searchsorted(seen, rank))
+    bucket = len(counts) - 1 - position
+    return bucket, int(seen[position] - counts[bucket])
+
+
+class _Counter:
+    """Counts indices below 2¹⁶: write them into `index`, then `add`.
+
+    Adding ones at int32 counts takes half the time of `bincount`, which makes a new array of int64 for every call.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.index = torch.empty(BLOCK, dtype=torch.int64, device=device)
+        self._counts = torch.zeros(1 << _LOW_BITS, dtype=torch.int32, device=device)
+        self._pending = 0
+        self._totals = np.zeros(1 << _LOW_BITS, dtype=np.int64)
+
+    def add(self, count: int) -> None:
+        """Count the first `count` indices."""
+        if self._pending + count > _FULL:
+            self._flush()
+        self._counts.scatter_add_(0, self.index[:count], _ones(self.index.device)[:count])
+        self._pending += count
+
+    def totals(self) -> Histogram:
+        """Return how often each index was seen."""
+        self._flush()
+        return self._totals
+
+    def _flush(self) -> None:
+        self._totals += self._counts.cpu().numpy()
+        self._counts.zero_()
+        self._pending = 0
+
+
+@cache
+def _ones(device: torch.device) -> torch.Tensor:
+    return torch.ones(BLOCK, dtype=torch.int32, device=device)
+
+
+class MagnitudeHistogram:
+    """Counts elements by the upper 15 of the 31 magnitude bits of float32."""
+
+    def __init__(self, scalars: tuple[()] = ()) -> None:
+        self._counter: _Counter | None = None
+
+    def update(self, tile: Tile, x: torch.Tensor) -> None:
+        """Take in the next tile."""
+        self._counter = self._counter or _Counter(x.device)
+        flat = x.view(-1)
+        for _, _, part in tile.blocks():
+            values = flat[part]
+            index = self._counter.index[: len(values)]
+            if library(x) is np:
+                np.right_shift(values.numpy().view(np.uint32), _LOW_BITS, out=index.numpy())
+            else:
+                index.copy_(values.view(torch.int32)).bitwise_right_shift_(_LOW_BITS).bitwise_and_(_LOW)
+            self._counter.add(len(values))
+
+    def result(self) -> Histogram:
+        """Return the 32,768 counts. Those from 0x7F80 on are infinite or NaN."""
+        if self._counter is None:
+            return np.zeros(_BUCKETS, dtype=np.int64)
+        totals = self._counter.totals()
+        return totals[:_BUCKETS] + totals[_BUCKETS:]
+
+
+class BucketHistogram:
+    """Counts the elements in the bucket of the k-th largest magnitude by their lower 16 bits."""
+
+    def __init__(self, scalars: tuple[Histogram, float]) -> None:
+        coarse, k = scalars
+        rank = _rank(coarse, k)
+        self._bucket = _locate(coarse, rank)[0] << _LOW_BITS if rank else None
+        self._counter: _Counter | None = None
+        self._members = np.empty(0, dtype=np.bool_)
+
+    def update(self, tile: Tile, x: torch.Tensor) -> None:
+        """Take in the next tile."""
+        if self._bucket is None:
+            return
+        self._counter = self._counter or _Counter(x.device)
+        take = self._take_on_cpu if library(x) is np else self._take
+        flat = x.view(-1)
+        for _, _, part in tile.blocks():
+            self._counter.add(take(flat[part], self._counter.index, self._bucket))
+
+    def result(self) -> Histogram:
+        """Return the 65,536 counts."""
+        if self._counter is None:
+            return np.zeros(1 << _LOW_BITS, dtype=np.int64)
+        return self._counter.totals()
+
+    def _take_on_cpu(self, x: torch.Tensor, index: torch.Tensor, bucket: int) -> int:
+        """Write the lower bits of the members of the bucket to `index`; return how many they are."""
+        if not self._members.size:
+            self._members = np.empty(BLOCK, dtype=np.bool_)
+        bits, members = x.numpy().view(np.uint32), self._members[: x.numel()]
+        upper = index.numpy().view(np.uint32)[: bits.size]
+        np.bitwise_and(bits, _HIGH, out=upper)
+        np.equal(upper, bucket, out=members)
+        found = bits.compress(members)
+        np.bitwise_and(found, _LOW, out=index.numpy()[: found.size])
+        return int(found.size)
+
+    @staticmethod
+    def _take(x: torch.Tensor, index: torch.Tensor, bucket: int) -> int:
+        bits = x.view(torch.int32)
+        found = bits[(bits & _HIGH) == bucket]
+        index[: found.numel()] = found & _LOW
+        return found.numel()

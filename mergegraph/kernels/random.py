@@ -1,0 +1,92 @@
+"""Draw random masks: a hash of a key and the element's index, the same however tiles are cut and on every device."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from mergegraph.diagnostics import Diagnostic, MergeGraphError
+from mergegraph.kernels.bits import library, raw, signed
+from mergegraph.kernels.tile import BLOCK, Tile
+
+_MASK64 = (1 << 64) - 1
+_GOLDEN = 0x9E37_79B9_7F4A_7C15
+_MULTIPLIER = 0x846C_A68B
+
+
+class RandomMask:
+    """Marks each element with 1 with probability `density`, else with 0.
+
+    The element at place j of block b has the random bits `(x ^ x >> 15) · 0x846CA68B`, where `x = (seed(j) ^ m) · n`,
+    modulo 2³²; SplitMix64 draws m and n from the key and b. It is kept if they are, as a signed number, below
+    `density · 2³² − 2³¹`.
+    """
+
+    def __init__(self, scalars: tuple[float, int]) -> None:
+        density, self._key = scalars
+        self._bound = _bound(density)
+        self._scratch: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(self, tile: Tile, out: torch.Tensor) -> None:
+        """Write the next tile of the mask."""
+        if not 0 < self._bound < 1 << 32:
+            out.fill_(float(self._bound > 0))
+            return
+        flat = out.view(-1)
+        for block, place, part in tile.blocks():
+            kept = flat[part]
+            torch.lt(self._bits(block, place, len(kept), out.device), self._bound - (1 << 31), out=kept)
+
+    def _bits(self, block: int, place: int, count: int, device: torch.device) -> torch.Tensor:
+        """Return the random bits of `count` elements from a place of a block, as int32 in scratch memory."""
+        if self._scratch is None:
+            self._scratch = tuple(torch.empty(2, BLOCK, dtype=torch.int32, device=device))
+        bits = self._scratch[0][:count]
+        x, shifted = raw(bits), raw(self._scratch[1][:count])
+        first, second = block_keys(self._key, block)
+        ops: Any = library(bits)
+        ops.bitwise_xor(raw(_seeds(device))[place : place + count], signed(first), out=x)
+        x *= signed(second)
+        ops.bitwise_right_shift(x, 15, out=shifted)
+        shifted &= (1 << 17) - 1
+        x ^= shifted
+        x *= signed(_MULTIPLIER)
+        return bits
+
+
+def _bound(density: float) -> int:
+    """Return how many of the 2³² patterns are kept. MergeGraphError (MG452) if the density is NaN."""
+    if density != density:
+        raise MergeGraphError(Diagnostic("MG452", "the probability to keep an element is NaN", status=1))
+    return round(min(max(density, 0.0), 1.0) * (1 << 32))
+
+
+def block_keys(key: int, block: int) -> tuple[int, int]:
+    """Return the two 32-bit numbers of a block; the second is odd."""
+    drawn = _splitmix(_splitmix(key & _MASK64) + (block + 1) * _GOLDEN & _MASK64)
+    return drawn & 0xFFFF_FFFF, drawn >> 32 | 1
+
+
+def _splitmix(z: int) -> int:
+    """Mix 64 bits (Steele, Lea and Flood, 2014)."""
+    z = (z ^ z >> 30) * 0xBF58_476D_1CE4_E5B9 & _MASK64
+    z = (z ^ z >> 27) * 0x94D0_49BB_1331_11EB & _MASK64
+    return z ^ z >> 31
+
+
+@cache
+def _seeds(device: torch.device) -> torch.Tensor:
+    """Return the seed of every place of a block: its upper half a hash of the place (lowbias32), its lower the place.
+
+    So no two have the same lower half, and multiplied by a random n all differ unpredictably in the upper one.
+    """
+    place = np.arange(BLOCK, dtype=np.uint32)
+    x = place ^ place >> 16
+    x *= np.uint32(0x7FEB_352D)
+    x ^= x >> 15
+    x *= np.uint32(_MULTIPLIER)
+    x ^= x >> 16
+    return torch.from_numpy(((x & 0xFFFF_0000) | place).view(np.int32)).to(device)
