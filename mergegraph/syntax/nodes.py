@@ -115,9 +115,7 @@ class LayerRange:
     span: Span
 
 
-Expression: TypeAlias = (
-    Name | Number | String | Constant | List | Call | Negative | Binary | Select | LayerRange
-)
+Expression: TypeAlias = Name | Number | String | Constant | List | Call | Negative | Binary | Select | LayerRange
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,188 @@
+"""Say what is wrong where the parser stopped: one rule for each mistake that people make, then the general case."""
+
+from __future__ import annotations
+
+import re
+
+from mergegraph.diagnostics import Diagnostic, Label, Span, escape
+from mergegraph.syntax.misspellings import MISSPELLINGS
+from mergegraph.syntax.nesting import CLOSERS, MAX_DEPTH, OPENERS
+from mergegraph.syntax.recovery import begins_statement, never_closed, swallowed_head
+from mergegraph.syntax.stops import END, SHOWN, TOO_DEEP, Rule, Stop
+from mergegraph.syntax.vocabulary import BEGINNINGS, OPERATORS, SPELLING, VALUES, expectation
+
+_SHOWN_OPENERS = 3
+_BOUND = re.compile(r"\w+\s*=(?!=)")
+_USES = 'bind it: `name = …`, or save it: `save … to "path"`'
+_OPTIONS = "the options of a `save` come after `with`"
+
+
+def diagnose(stop: Stop) -> Diagnostic:
+    """Return what the first rule that knows the mistake says of it."""
+    return next(found for rule in RULES if (found := rule(stop)))
+
+
+def trailing_comma(comma: Span, follower: Span | None) -> Diagnostic:
+    """Return the error of a comma after the last option of a `save`, which would swallow the next statement."""
+    followed = (Label(follower, "the next statement would be read as an option"),) if follower else ()
+    return Diagnostic(
+        "MG114",
+        "the options of a `save` end with a comma",
+        (Label(comma), *followed),
+        ("remove the comma; an option on a line of its own is indented",),
+    )
+
+
+def _unclosed(stop: Stop) -> Diagnostic | None:
+    found = never_closed(stop)
+    if found is None:
+        return None
+    innermost = found.openers[-1]
+    before = "this statement" if found.swallowed else "the end" if stop.word.kind == END else f"`{stop.word.text}`"
+    noticed = stop.label(found.before, f"expected `{SPELLING[OPENERS[innermost.kind]]}` before {before}")
+    opened = (stop.label(opener, "opened here") for opener in found.openers[: -_SHOWN_OPENERS - 1 : -1])
+    several = len(found.openers) > 1
+    message = f"{len(found.openers)} brackets are never closed" if several else f"`{innermost.text}` is never closed"
+    return Diagnostic("MG102", message, (noticed, *opened))
+
+
+def _too_deep(stop: Stop) -> Diagnostic | None:
+    if stop.word.kind != TOO_DEEP:
+        return None
+    help = "give an inner part a name of its own: `part = …`"
+    return Diagnostic("MG115", f"this is nested more than {MAX_DEPTH} deep", (stop.label(stop.word),), (help,))
+
+
+def _closes_nothing(stop: Stop) -> Diagnostic | None:
+    if stop.word.kind not in CLOSERS:
+        return None
+    if not stop.opened:
+        return Diagnostic("MG103", f"`{stop.word.text}` closes nothing", (stop.label(stop.word),))
+    opener = stop.opened[-1]
+    if CLOSERS[stop.word.kind] == opener.kind:
+        return None
+    closer = SPELLING[OPENERS[opener.kind]]
+    labels = (stop.label(stop.word, f"expected `{closer}`"), stop.label(opener, "opened here"))
+    return Diagnostic("MG103", f"`{stop.word.text}` does not close `{opener.text}`", labels)
+
+
+def _excess_name(stop: Stop) -> Diagnostic | None:
+    """Tell `x = not a`: the last name was taken for the head of a statement, but stands in the middle of a line."""
+    if stop.expected != {"EQUAL"} or not stop.after("NAME") or len(stop.recent) < 2:
+        return None
+    before, name = stop.recent[-2:]
+    if "\n" in stop.source.text[before.end : name.start] or before.kind == "FN":
+        return None
+    shown = escape(name.text[:SHOWN])
+    help = (_OPTIONS,) if before.kind == "STRING" and stop.after("TO", 3) else ()
+    return Diagnostic("MG101", f"expected the end of the statement, found `{shown}`", (stop.label(name),), help)
+
+
+def _value_alone(stop: Stop) -> Diagnostic | None:
+    """Tell `ties(a, b)` at the head of a statement, where a name stands that no `=` follows, or another value."""
+    heading = {END, "SAVE"} <= stop.expected and "PLUS" not in stop.expected
+    if not (_name_alone(stop) or (heading and stop.word.kind in VALUES and not stop.match(_BOUND))):
+        return None
+    label = stop.label(stop.word if heading else stop.recent[-1], "this value is not used")
+    return Diagnostic("MG118", "a value alone does nothing", (label,), (_USES,))
+
+
+def _name_alone(stop: Stop) -> bool:
+    if stop.expected != {"EQUAL"} or not stop.after("NAME") or stop.after("FOR", 2):
+        return False
+    followed_by_line = "\n" in stop.source.text[stop.recent[-1].end : stop.word.start]
+    return followed_by_line or stop.word.kind in OPERATORS | {"LPAR", "DOT", END}
+
+
+def _chained_comparison(stop: Stop) -> Diagnostic | None:
+    if stop.word.kind != "COMPARISON" or "PLUS" not in stop.expected:
+        return None
+    label = stop.label(stop.word, "the second comparison")
+    return Diagnostic("MG119", "comparisons don't chain", (label,), ("compare two values at a time",))
+
+
+def _trailing_comma(stop: Stop) -> Diagnostic | None:
+    if not stop.after("COMMA") or stop.expected != {"NAME", "SEED"}:
+        return None
+    comma = stop.label(stop.recent[-1]).span
+    return trailing_comma(comma, None)
+
+
+def _missing_comma(stop: Stop) -> Diagnostic | None:
+    if "COMMA" not in stop.expected or not stop.opened or stop.word.kind not in VALUES | {"WILDCARD"}:
+        return None
+    return Diagnostic("MG120", "a `,` is missing", (stop.label(stop.word, "expected `,` before this"),))
+
+
+def _unfinished(stop: Stop) -> Diagnostic | None:
+    """Tell a statement that ends too early: before the end, or before the next statement, or before what it took."""
+    if swallowed_head(stop):
+        end, expected = stop.recent[-2].end, "a value"
+    elif stop.recent and (stop.word.kind == END or _is_head(stop)):
+        end, expected = stop.recent[-1].end, expectation(stop.expected)
+    else:
+        return None
+    label = Label(Span(stop.source, end, end), f"expected {expected}")
+    return Diagnostic("MG121", "a statement is not finished", (label,), _advice(stop))
+
+
+def _unexpected(stop: Stop) -> Diagnostic:
+    found = f"`{escape(stop.word.text[:SHOWN])}`" if stop.word.kind != "STRING" else "a string"
+    message = f"expected {expectation(stop.expected)}, found {found}"
+    return Diagnostic("MG101", message, (stop.label(stop.word),), _advice(stop))
+
+
+def _is_head(stop: Stop) -> bool:
+    return stop.word.kind in BEGINNINGS | {"NAME"} and begins_statement(stop.source.text, stop.word.start)
+
+
+def _advice(stop: Stop) -> tuple[str, ...]:
+    expected, kind = stop.expected, stop.word.kind
+    match kind:
+        case "EQUAL" if stop.after("SEED"):
+            return ("the seed is written without `=`: `seed 42`",)
+        case "EQUAL" if stop.after("EQUAL"):
+            return ("a binding has one `=`",)
+        case "STAR" if stop.after("STAR"):
+            return ("there is no power operator",)
+        case "STAR" if "WILDCARD" in expected:
+            return ('a pattern is a string: `"*.mlp.*"`',)
+        case "NAME" if "WILDCARD" in expected:
+            return ("the last case, for all that no pattern matches, is `_: value`",)
+        case "NAME" if expected == {"STRING"}:
+            return ('a path is a string: `"text"`',)
+        case "LBRACE" if "SELECT" in expected:
+            return ("braces belong to `select { … }`",)
+        case "LSQB" if "DOT" in expected:
+            return ("only the layers of a model are counted: `.layers[0..16]`",)
+        case _ if expected == {"EQUAL"} and stop.after("RPAR"):
+            return ("a function is written `fn name(parameters) = value`",)
+        case _ if expected == {"EQUAL"} and stop.after("NAME"):
+            return ("a name is bound by `name = value`",)
+        case _ if expected == {"LBRACE"}:
+            return ('a choice is written `select { "*.mlp.*": value, _: value }`',)
+        case _ if expected == {"RANGE"} or stop.after("LAYERS"):
+            return ("layers are taken from the first to before the last: `.layers[0..16]`",)
+        case _ if expected == {"SAVE"}:
+            return ('a sweep repeats one `save`: `for t in [0.3, 0.7]: save … to "out-{t}"`',)
+        case _ if expected == {"LAYERS"}:
+            return ("the layers of a model are taken by `.layers[0..16]`",)
+        case _ if "TO" in expected and kind == "STRING":
+            return ('a merge is saved by `save model to "path"`',)
+    return ()
+
+
+RULES: tuple[Rule, ...] = (
+    _unclosed,
+    _too_deep,
+    _closes_nothing,
+    *MISSPELLINGS,
+    _excess_name,
+    _value_alone,
+    _chained_comparison,
+    _trailing_comma,
+    _missing_comma,
+    _unfinished,
+    _unexpected,
+)
+"""The first that answers explains the mistake; the last always does."""
