@@ -34,7 +34,7 @@ from mergegraph.write.lock import OutputLock
 from mergegraph.write.os import REAL, Os
 from mergegraph.write.partial import Partial
 from mergegraph.write.publish import clean_up, publish, withdraw
-from mergegraph.write.refusals import MANIFEST_NAME, refuse_existing, refuse_place
+from mergegraph.write.refusals import refuse_existing, refuse_place
 
 
 class OutputDirectory:
@@ -209,8 +209,8 @@ class OutputDirectory:
 def commit_all(outputs: Sequence[tuple[OutputDirectory, Mapping[str, bytes]]]) -> None:
     """Publish the outputs of one run, each with small files by their path in it: all of them, or none.
 
-    The manifest is written last and the index added where there is one. Everything that may fail comes before the
-    first output gets its name. Raise MG613 when tensors are missing and MG614 when a shard does not read back, besides
+    The index is added where there is one. Everything that is likely to fail comes before the first output gets its
+    name. Raise MG613 when tensors are missing and MG614 when a shard does not read back, besides
     what writing raises; the partial directories are then still there.
     """
     for output, small_files in outputs:
@@ -244,4 +244,4 @@ def _all_files(layout: Layout, small_files: Mapping[str, bytes]) -> dict[str, by
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or name in taken:
             raise ValueError(f"{name!r} can't be the name of a file in the output")
-    return {name: files[name] for name in sorted(files, key=lambda name: (name == MANIFEST_NAME, name))}
+    return files
