@@ -24,7 +24,8 @@ def graphviz_layout(picture: Picture) -> Layout | None:
         done = subprocess.run([program, "-Tplain"], input=text, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return _answer(picture, done.stdout) if done.returncode == 0 else None
+    complete = done.returncode == 0 and done.stdout.startswith("graph ") and done.stdout.endswith("stop\n")
+    return _answer(picture, done.stdout) if complete else None
 
 
 def _question(picture: Picture) -> Iterator[str]:

@@ -59,7 +59,7 @@ def recipe_picture(recipe: Recipe, saves: Sequence[Save] | None = None) -> Pictu
     boxes = [_recipe_node(recipe, node, ids[node], inline) for node in ids]
     edges = [edge for node in ids for edge in _edges(node, ids, inline)]
     for i, save in enumerate(chosen):
-        lines = (save.path, save.dtype or "dtype of the inputs")
+        lines = (save.path, save.dtype) if save.dtype else (save.path,)
         boxes.append(_node(f"s{i}", lines, "save", "outputs"))
         edges.append(PictureEdge(ids[save.value], f"s{i}"))
     return Picture(tuple(boxes), tuple(edges))

@@ -130,9 +130,12 @@ def _programs(plan: Plan) -> Iterator[str]:
     for number, _ in uses.most_common():
         alike.setdefault(tuple(_program(plan.programs[number])), []).append(number)
     for lines, numbers in list(alike.items())[:MOST_PROGRAMS]:
-        shapes = [f"{uses[number]:,} of {plan.programs[number].outputs[0]}" for number in numbers[:MOST_SHAPES]]
-        more = [f"{len(numbers) - MOST_SHAPES:,} more shapes"] if len(numbers) > MOST_SHAPES else []
-        yield f"{counted(sum(uses[number] for number in numbers), 'unit')}: {', '.join(shapes + more)}"
+        shapes: Counter[str] = Counter()
+        for number in numbers:
+            shapes[str(plan.programs[number].outputs[0])] += uses[number]
+        parts = [f"{count:,} of {shape}" for shape, count in shapes.most_common(MOST_SHAPES)]
+        parts += [counted(len(shapes) - MOST_SHAPES, "more shape")] if len(shapes) > MOST_SHAPES else []
+        yield f"{counted(shapes.total(), 'unit')}: {', '.join(parts)}"
         yield from lines
     if len(alike) > MOST_PROGRAMS:
         yield f"… and {counted(len(alike) - MOST_PROGRAMS, 'more program')}"

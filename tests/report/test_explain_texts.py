@@ -1,0 +1,107 @@
+"""Every text of `explain` is a fixture: tests/fixtures/explain/RECIPE.STAGE.txt."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mergegraph.compiler import Compilation
+from mergegraph.diagnostics import MergeGraphError
+from mergegraph.plan.plan import Plan
+from mergegraph.report.explain import Stage, explain
+from mergegraph.report.graph_text import graph_text
+from mergegraph.report.plan_text import plan_text, units_text
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
+RECIPES = ("chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart")
+Compiled = Callable[[str], Compilation]
+Check = Callable[[Path, str], None]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe(name: str, compiled: Compiled, check_text: Check) -> None:
+    check_text(FIXTURES / f"{name}.recipe.txt", explain(compiled(name), "recipe"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_plan(name: str, compiled: Compiled, planned: Callable[..., Plan], check_text: Check) -> None:
+    compilation = compiled(name)
+    check_text(FIXTURES / f"{name}.plan.txt", plan_text(compilation, planned(compilation)))
+
+
+@pytest.mark.parametrize("name", ["quickstart", "frankenmerge", "gradient"])
+def test_optimized(name: str, compiled: Compiled, check_text: Check) -> None:
+    check_text(FIXTURES / f"{name}.optimized.txt", explain(compiled(name), "optimized"))
+
+
+def test_graph(compiled: Compiled, check_text: Check) -> None:
+    check_text(FIXTURES / "multistage.graph.txt", explain(compiled("multistage"), "graph"))
+
+
+def test_tensors_of_a_graph(compiled: Compiled, check_text: Check) -> None:
+    text = explain(compiled("nested"), "optimized", tensor="model.layers.1.[ms]*proj.weight")
+    check_text(FIXTURES / "nested.optimized.tensors.txt", text)
+
+
+def test_tensors_of_a_plan(compiled: Compiled, planned: Callable[..., Plan], check_text: Check) -> None:
+    compilation = compiled("nested")
+    names = {"model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.gate_proj.weight", "lm_head.weight"}
+    names |= {"model.layers.1.self_attn.k_proj.weight"}
+    check_text(FIXTURES / "nested.plan.tensors.txt", units_text(compilation, planned(compilation), names))
+
+
+def test_a_graph_of_many_templates_is_cut(compiled: Compiled) -> None:
+    text = graph_text(compiled("gradient").optimized)
+    assert text.count("template of") == 8
+    assert text.endswith("more templates: `--tensor GLOB` chooses\n")
+
+
+@pytest.mark.parametrize("stage", ["syntax", "recipe", "graph", "optimized", "plan"])
+def test_every_stage_is_json_that_everyone_can_read(stage: Stage, compiled: Compiled) -> None:
+    text = explain(compiled("multistage"), stage, format="json", memory=1_000_000_000, workers=2)
+    assert json.loads(text, parse_constant=pytest.fail)["stage"] == stage
+    assert text.isascii()
+
+
+def test_the_stage_syntax_is_printed_by_the_syntax(compiled: Compiled) -> None:
+    assert explain(compiled("quickstart"), "syntax").startswith("recipe quickstart.merge  @1:1\n")
+
+
+def message(compilation: Compilation, stage: Stage, **options: str) -> str:
+    with pytest.raises(MergeGraphError) as caught:
+        explain(compilation, stage, memory=1_000_000_000, workers=1, **options)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["graph", "optimized", "plan"])
+def test_error_of_a_glob_that_matches_nothing(stage: Stage, compiled: Compiled) -> None:
+    assert message(compiled("quickstart"), stage, tensor="lm_haed.weight") == (
+        "error[MG380]: no output tensor is named like `lm_haed.weight`\n"
+        "  = help: did you mean `lm_head.weight`?\n"
+        "  = help: `*` stands for any characters, dots too"
+    )
+
+
+def test_error_of_a_picture_that_is_too_large(compiled: Compiled) -> None:
+    assert message(compiled("multistage"), "optimized", format="dot") == (
+        "error[MG381]: this picture would have 2,574 nodes, and at most 400 can be told apart\n"
+        "  = help: choose fewer tensors: `--tensor GLOB`\n"
+        "  = help: or draw the recipe: its nodes are whole models"
+    )
+
+
+@pytest.mark.parametrize("stage", ["syntax", "recipe"])
+def test_error_of_choosing_tensors_before_there_are_any(stage: Stage, compiled: Compiled) -> None:
+    assert message(compiled("quickstart"), stage, tensor="*") == (
+        f"error[MG382]: the stage `{stage}` has no tensors to choose from\n"
+        "  = help: the stages graph, optimized and plan have tensors"
+    )
+
+
+@pytest.mark.parametrize("stage", ["syntax", "plan"])
+def test_error_of_drawing_what_is_no_graph(stage: Stage, compiled: Compiled) -> None:
+    assert message(compiled("quickstart"), stage, format="mermaid") == (
+        f"error[MG383]: there is no picture of the stage `{stage}`\n"
+        "  = help: the stages recipe, graph and optimized can be drawn"
+    )
