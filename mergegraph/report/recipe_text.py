@@ -134,9 +134,12 @@ def _node_json(recipe: Recipe, node: Node, numbers: Mapping[Node, int]) -> dict[
     }
 
 
-def _place(recipe: Recipe, node: Node) -> dict[str, int]:
+def _place(recipe: Recipe, node: Node) -> dict[str, Any]:
     span = recipe.spans.get(node)
-    return dict(zip(("line", "column"), span.source.place(span.start), strict=True)) if span else {}
+    if span is None:
+        return {}
+    line, column = span.source.place(span.start)
+    return {"source": span.source.name, "line": line, "column": column}
 
 
 def _save_json(save: Save, numbers: Mapping[Node, int]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mergegraph.diagnostics import MergeGraphError
 from mergegraph.plan.plan import Plan
 from mergegraph.report.explain import Stage, explain
 from mergegraph.report.graph_text import graph_text
+from mergegraph.report.plan_json import plan_json
 from mergegraph.report.plan_text import plan_text, units_text
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
@@ -55,6 +56,15 @@ def test_a_graph_of_many_templates_is_cut(compiled: Compiled) -> None:
     text = graph_text(compiled("gradient").optimized)
     assert text.count("template of") == 8
     assert text.endswith("more templates: `--tensor GLOB` chooses\n")
+
+
+def test_json(compiled: Compiled, planned: Callable[..., Plan], check_text: Check) -> None:
+    compilation = compiled("quickstart")
+    check_text(FIXTURES / "quickstart.recipe.json", explain(compilation, "recipe", format="json"))
+    one = explain(compilation, "optimized", format="json", tensor="model.norm.weight")
+    check_text(FIXTURES / "quickstart.optimized.json", one)
+    plan = json.dumps(plan_json(compilation, planned(compilation)), indent=2)
+    check_text(FIXTURES / "quickstart.plan.json", f"{plan}\n")
 
 
 @pytest.mark.parametrize("stage", ["syntax", "recipe", "graph", "optimized", "plan"])
