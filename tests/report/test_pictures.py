@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Source, escape
+from mergegraph.diagnostics import MergeGraphError, Source, escape
+from mergegraph.dtypes import FLOAT32
+from mergegraph.ir.graph import Graph, OutputTensor, TensorRef, input_leaf
+from mergegraph.ir.types import TensorType
 from mergegraph.report.dot import quoted, to_dot
 from mergegraph.report.layered import layered_layout
 from mergegraph.report.mermaid import recipe_mermaid, to_mermaid
@@ -136,6 +139,20 @@ def test_tensors_that_share_inputs_are_drawn_as_one_graph(compiled: Compiled) ->
     outputs = [node.lines[1] for node in picture.nodes if node.group == "outputs"]
     assert outputs == ["final: bfloat16[32]", "chat: bfloat16[32]"]
     assert sum(node.lines[0] == "threshold" for node in picture.nodes) == 2
+
+
+def test_error_of_a_picture_that_is_too_large() -> None:
+    leaf = input_leaf(0, TensorType(FLOAT32, (2,)))
+    tensors = tuple(OutputTensor(0, f"w.{i}", leaf, (TensorRef(0, f"w.{i}"),)) for i in range(600))
+    graph = Graph(("a",), ("out",), tensors)
+    assert len(tensor_picture(graph, "w.1??").nodes) == 200
+    with pytest.raises(MergeGraphError) as caught:
+        tensor_picture(graph, "*")
+    assert str(caught.value) == (
+        "error[MG381]: this picture would have 1,200 nodes, and at most 400 can be told apart\n"
+        "  = help: choose fewer tensors: `--tensor GLOB`\n"
+        "  = help: or draw the recipe: its nodes are whole models"
+    )
 
 
 def test_long_names_are_cut_in_the_middle(tmp_path: Path) -> None:
