@@ -15,8 +15,8 @@ import torch
 
 from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, count_nonfinite, kth_magnitude, single_threaded
 
-ELEMENTS = 1 << 19
-ROUNDS = 40
+ELEMENTS = 1 << 22
+ROUNDS = 12
 DENSITY = 0.5
 WEIGHTS = (0.5, 0.3, 0.2)
 

@@ -6,8 +6,9 @@ vectorized rest; so the bytes do not depend on how tiles are cut or on the width
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -17,30 +18,24 @@ Operand = torch.Tensor | float
 Kernel = Callable[..., None]
 
 
-def _pointwise(function: Kernel) -> Kernel:
-    """Let a kernel that needs one tensor among its operands also take numbers alone."""
-
-    @wraps(function)
-    def kernel(out: torch.Tensor, *operands: Operand) -> None:
-        if any(isinstance(operand, torch.Tensor) for operand in operands):
-            function(out, *operands)
-            return
-        single = out.new_empty(())
-        function(single, *(_lift(operand, out) for operand in operands))
-        out.copy_(single)
-
-    return kernel
+def _operand(x: Operand) -> torch.Tensor:
+    return x if isinstance(x, torch.Tensor) else _constant(x, math.copysign(1.0, x))
 
 
-def _lift(operand: Operand, out: torch.Tensor) -> torch.Tensor:
-    """Return a number as a tensor without dimensions; too large ones become infinite."""
-    if isinstance(operand, torch.Tensor):
-        return operand
-    return torch.tensor(operand, dtype=out.dtype, device=out.device)
+@lru_cache(maxsize=4096)
+def _constant(number: float, sign: float) -> torch.Tensor:
+    """Return a number, which only with its sign is no other, as a tensor without dimensions.
+
+    torch takes these in half the time that it takes Python's numbers. Numbers too large for float32 become infinite.
+    """
+    return torch.tensor(number, dtype=torch.float32)
+
+
+def _zeros(out: torch.Tensor) -> None:
+    out.zero_()
 
 
 def _unary(function: Callable[..., torch.Tensor]) -> Kernel:
-    @_pointwise
     def kernel(out: torch.Tensor, x: torch.Tensor) -> None:
         function(x, out=out)
 
@@ -48,46 +43,37 @@ def _unary(function: Callable[..., torch.Tensor]) -> Kernel:
 
 
 def _binary(function: Callable[..., torch.Tensor]) -> Kernel:
-    @_pointwise
     def kernel(out: torch.Tensor, x: Operand, y: Operand) -> None:
-        function(_lift(x, out), y, out=out)
+        function(_operand(x), _operand(y), out=out)
 
     return kernel
 
 
-@_pointwise
 def _divide(out: torch.Tensor, x: Operand, y: Operand) -> None:
-    # A plain number as divisor becomes a multiplication by its rounded reciprocal on CUDA.
-    torch.div(_lift(x, out), _lift(y, out), out=out)
+    # By a number that is not on the device, CUDA divides by multiplying with its rounded reciprocal.
+    torch.div(_operand(x), _operand(y).to(out.device), out=out)
 
 
 def _extreme(of_two: Callable[..., torch.Tensor], bounded: Callable[..., torch.Tensor]) -> Kernel:
-    @_pointwise
     def kernel(out: torch.Tensor, x: Operand, y: Operand) -> None:
         if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
             # Of 0.0 and -0.0 either may come out, by place in the vector: adding 0.0 makes it 0.0.
-            of_two(x, y, out=out).add_(0.0)
+            of_two(x, y, out=out).add_(_ZERO)
             return
         tensor, number = (x, y) if isinstance(x, torch.Tensor) else (y, x)
-        bounded(tensor, _single(number), out=out)
+        bounded(tensor, _operand(number).item(), out=out)
 
     return kernel
 
 
-def _single(operand: Operand) -> float:
-    return torch.tensor(operand, dtype=torch.float32).item()
-
-
-@_pointwise
 def _clamp(out: torch.Tensor, x: Operand, low: Operand, high: Operand) -> None:
     if isinstance(x, torch.Tensor) and not isinstance(low, torch.Tensor) and not isinstance(high, torch.Tensor):
-        torch.clamp(x, _single(low), _single(high), out=out)
+        torch.clamp(x, _operand(low).item(), _operand(high).item(), out=out)
         return
-    raised = torch.maximum(_lift(x, out), _lift(low, out))
-    torch.minimum(raised, _lift(high, out), out=out).add_(0.0)
+    raised = torch.maximum(_operand(x), _operand(low))
+    torch.minimum(raised, _operand(high), out=out).add_(_ZERO)
 
 
-@_pointwise
 def _sqrt(out: torch.Tensor, x: torch.Tensor) -> None:
     if not out.is_cpu:
         torch.sqrt(x, out=out)
@@ -97,33 +83,25 @@ def _sqrt(out: torch.Tensor, x: torch.Tensor) -> None:
         np.sqrt(x.numpy(), out=out.numpy())
 
 
-@_pointwise
 def _where(out: torch.Tensor, mask: Operand, x: Operand, y: Operand) -> None:
     # Selecting bits takes a quarter of the time of torch.where on a bool mask. -bits(1.0) >> 31 is -1: all bits.
-    select = -_bits(mask) >> 31
-    torch.bitwise_xor(_bits(y), (_bits(x) ^ _bits(y)) & select, out=out.view(torch.int32))
+    chosen, other = _operand(x).view(torch.int32), _operand(y).view(torch.int32)
+    select = -_operand(mask).view(torch.int32) >> 31
+    torch.bitwise_xor(other, (chosen ^ other) & select, out=out.view(torch.int32))
 
 
-def _bits(operand: Operand) -> torch.Tensor:
-    if isinstance(operand, torch.Tensor):
-        return operand.view(torch.int32)
-    return torch.tensor(operand, dtype=torch.float32).view(torch.int32)
-
-
-@_pointwise
 def _majority(out: torch.Tensor, x: torch.Tensor) -> None:
-    torch.ge(x, 0.0, out=out).sub_(0.5).mul_(2.0)
+    torch.ge(x, _ZERO, out=out)
+    torch.add(_MINUS_ONE, out, alpha=2, out=out)  # Exact, in one rounding or in two.
 
 
-def _cast(out: torch.Tensor, x: Operand) -> None:
+def _cast(out: torch.Tensor, x: torch.Tensor) -> None:
     """Round to the nearest value of `out`'s type, ties to even. Any NaN that was computed becomes the default one."""
-    source = x if isinstance(x, torch.Tensor) else torch.tensor(x, dtype=torch.float64)
-    narrowing = source.dtype == torch.float64 and out.dtype.itemsize == 2
-    out.copy_(_round_to_odd(source) if narrowing else source)
+    wide = x.dtype.itemsize
+    out.copy_(_round_to_odd(x) if wide == 8 and out.dtype.itemsize == 2 else x)
     # The bits of a NaN that comes out of an operation or a rounding differ between CPUs.
-    widening = source.dtype.itemsize < out.dtype.itemsize
-    if not widening and source.numel() and torch.amax(source).isnan():
-        out.masked_fill_(source.isnan(), float("nan"))
+    if wide >= out.dtype.itemsize and len(x) and math.isnan(torch.amax(x).item()):
+        out.masked_fill_(x.isnan(), math.nan)
 
 
 def _round_to_odd(x: torch.Tensor) -> torch.Tensor:
@@ -140,8 +118,12 @@ def _round_to_odd(x: torch.Tensor) -> torch.Tensor:
     return nearest
 
 
+_ZERO = _operand(0.0)
+_MINUS_ONE = _operand(-1.0)
+
 POINTWISE: Mapping[str, Kernel] = MappingProxyType(
     {
+        "zeros": _zeros,
         "add": _binary(torch.add),
         "subtract": _binary(torch.sub),
         "multiply": _binary(torch.mul),
@@ -166,7 +148,7 @@ POINTWISE: Mapping[str, Kernel] = MappingProxyType(
 )
 """Every kernel by its op: `kernel(out, *operands)`.
 
-Operands are float32 tensors of `out`'s shape, which may be `out` itself, or numbers, which are rounded to float32.
-Masks are 0.0 and 1.0. `sign(NaN)` is 0, `majority(x)` is 1 where `x >= 0` and -1 elsewhere. A zero from `min` or `max`
-of two tensors is 0.0. `cast` goes between float64, float32, float16 and bfloat16.
+Operands are float32 tensors of `out`'s shape, which may be `out` itself, or, but for one, numbers, which are rounded
+to float32. Masks are 0.0 and 1.0. `sign(NaN)` is 0, `majority(x)` is 1 where `x >= 0` and -1 elsewhere. A zero from
+`min` or `max` of two tensors is 0.0. `cast` goes between float64, float32, float16 and bfloat16.
 """

@@ -8,6 +8,8 @@ from mergegraph.kernels.bits import MAGNITUDE, library, raw
 from mergegraph.kernels.magnitude import Limit, magnitude
 from mergegraph.kernels.tile import Tile
 
+_hardshrink = torch.ops.aten.hardshrink.out
+
 
 class Threshold:
     """Keeps exactly the k elements of largest magnitude, of equal ones the first; the others become 0.0.
@@ -52,4 +54,4 @@ def _keep_from(out: torch.Tensor, x: torch.Tensor, bits: int) -> None:
     if bits == 0:
         out.copy_(x)
     else:
-        torch.ops.aten.hardshrink.out(x, magnitude(bits - 1), out=out)
+        _hardshrink(x, magnitude(bits - 1), out=out)

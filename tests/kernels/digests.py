@@ -34,7 +34,7 @@ def main() -> None:
     x, y, z = patterns.view(np.float32)
     tensors = torch.from_numpy(x), torch.from_numpy(y)
     for name, kernel in POINTWISE.items():
-        if name not in ("cast", "where", "clamp"):
+        if name not in ("zeros", "cast", "where", "clamp"):
             out = torch.empty(SIZE)
             kernel(out, *tensors[: 1 if name in UNARY else 2])
             show(name, _alike(out.numpy()))
