@@ -24,7 +24,7 @@ from mergegraph.syntax.parse import parse
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
-MARGIN_BYTES = 24_000_000
+MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
 MAX_RECIPE_BYTES = 1 << 20

@@ -10,6 +10,9 @@ from typing import Literal
 
 Severity = Literal["error", "warning"]
 
+WIDEST = 200
+"""Characters of a line that are shown; of a longer one, those around the place."""
+
 EXIT_CODES = {"1": 2, "2": 2, "3": 2, "4": 4, "5": 3, "6": 1}
 """The process exit code by the first digit of a diagnostic's code; `Diagnostic.exit_code` overrides it."""
 
@@ -147,8 +150,11 @@ def _marked(label: Label, gutter: int, *, first: bool) -> Iterator[str]:
     if first:
         yield f"{' ' * gutter} ┌─ {escape(source.name)}:{number}:{column}"
     raw = source.line(number)
-    before, marked = raw[: column - 1], raw[column - 1 : column - 1 + label.span.end - label.span.start]
-    yield f"{number:>{gutter}} │ {_visible(raw)}".rstrip()
+    left = max(0, column - 1 - WIDEST // 2) if len(raw) > WIDEST else 0
+    shown = raw[left : left + WIDEST]
+    start = column - 1 - left
+    before, marked = shown[:start], shown[start : start + label.span.end - label.span.start]
+    yield f"{number:>{gutter}} │ {_visible(shown)}".rstrip()
     carets = "^" * max(1, len(_visible(marked)))
     yield f"{' ' * gutter} │ {' ' * len(_visible(before))}{carets} {label.text}".rstrip()
 

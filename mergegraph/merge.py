@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from mergegraph import __version__
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.layers import split_layer
+from mergegraph.checkpoint.tied import is_head
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.ir.graph import OutputTensor as GraphTensor
@@ -22,7 +23,7 @@ from mergegraph.recipe.recipe import Save
 from mergegraph.report.mermaid import recipe_mermaid
 from mergegraph.write.card import Parent, model_card
 from mergegraph.write.config import Stack, merged_config
-from mergegraph.write.directory import OutputDirectory
+from mergegraph.write.directory import OutputDirectory, commit_all
 from mergegraph.write.layout import Layout, OutputTensor, plan_layout
 from mergegraph.write.manifest import CARD_NAME, InputFile, InputModel, build_manifest
 from mergegraph.write.refusals import MANIFEST_NAME
@@ -90,11 +91,13 @@ def merge(
             outputs.append(Output(stack.enter_context(directory), shards))
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
+        finished = []
         for index, output in enumerate(outputs):
             output.directory.flush()
             files, found = _small_files(compilation, index, output.layout, output.directory.done, targets[index].name)
             warnings += found
-            output.directory.commit(files)
+            finished.append((output.directory, files))
+        commit_all(finished)
     return Result(
         tuple(targets),
         measured.seconds,
@@ -196,7 +199,10 @@ def _small_files(
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
         config = merged_config(
-            donor.config, dtype=_main_dtype(shards, compilation, index), stacks=_stacks(compilation, save, donor)
+            donor.config,
+            dtype=_main_dtype(shards, compilation, index),
+            stacks=_stacks(compilation, save, donor),
+            tied=_tied(shards, donor),
         )
         files["config.json"], warnings = config.data, config.warnings
     parents = [_parent(compilation.checkpoints[model]) for model in recipe.models]
@@ -213,6 +219,12 @@ def _small_files(
         small_files=files,
     )
     return files, warnings
+
+
+def _tied(shards: Layout, donor: Checkpoint) -> bool | None:
+    """Return False where the output has a head of its own that the donor lacks, None where nothing has changed."""
+    heads = [name for name in shards.shard_of if is_head(name)]
+    return False if any(name not in donor.tensors for name in heads) else None
 
 
 def _main_dtype(shards: Layout, compilation: Compilation, index: int) -> str:

@@ -52,7 +52,9 @@ def _random_model(folder: Path, seed: int) -> None:
 
     folder.mkdir(parents=True)
     base, change = np.random.default_rng(0), np.random.default_rng(seed)
-    shapes = {f"model.layers.{i}.mlp.{n}.weight": (256, 256) for i in range(4) for n in ("up_proj", "down_proj")}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"model.layers.{i}.mlp.{n}.weight": (256, 256) for i in range(4) for n in ("up_proj", "down_proj")
+    }
     shapes |= {"model.embed_tokens.weight": (512, 256), "model.norm.weight": (256,)}
     tensors = {
         name: (0.02 * base.standard_normal(shape) + seed * 0.001 * change.standard_normal(shape)).astype(np.float16)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
 from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
 
-STAGES = ("syntax", "recipe", "graph", "optimized", "plan")
+Stage = Literal["syntax", "recipe", "graph", "optimized", "plan"]
+Format = Literal["text", "json", "dot", "mermaid"]
 
 
 @click.command("explain")
 @recipe_argument
-@click.option("--stage", type=click.Choice(STAGES), default="plan", help="Which stage of the compiler to print.")
-@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "dot", "mermaid"]), default="text", help="How to print it."
+    "--stage", type=click.Choice(get_args(Stage)), default="plan", help="Which stage of the compiler to print."
 )
+@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches.")
+@click.option("--format", "form", type=click.Choice(get_args(Format)), default="text", help="How to print it.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
 @memory_option
 @workers_option
 @exact_option
 def command(
     recipe: Path,
-    stage: str,
+    stage: Stage,
     tensor: str | None,
-    form: str,
+    form: Format,
     output: Path | None,
     memory: int | None,
     workers: int | None,

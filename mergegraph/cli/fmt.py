@@ -24,15 +24,14 @@ def command(recipes: tuple[Path, ...], check: bool) -> int:
 
 def _format(path: Path, *, check: bool) -> bool:
     from mergegraph.compiler import read_recipe
-    from mergegraph.syntax.format import format_recipe
-    from mergegraph.syntax.parse import parse
+    from mergegraph.syntax.format import format_text
 
     if str(path) == "-":
-        click.echo(format_recipe(parse(sys.stdin.read(), "<stdin>")), nl=False)
+        click.echo(format_text(sys.stdin.read(), "<stdin>"), nl=False)
         return False
-    compilation = read_recipe(path)
-    text = format_recipe(compilation.syntax)
-    if text == compilation.source.text:
+    source = read_recipe(path).source
+    text = format_text(source.text, source.name)
+    if text == source.text:
         return False
     click.echo(f"{'would format' if check else 'formatted'} {path}")
     if not check:

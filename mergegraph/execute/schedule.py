@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -68,7 +68,7 @@ def run_units(
     """
     table = [peaks.get(rank, 0) for rank in range(max(peaks, default=-1) + 1)]
     queue = RankQueue(table, capacity, workers)
-    tasks: dict[Hashable, Any] = {("unit", rank): (function, rank) for rank in peaks}
+    tasks: dict[Any, Any] = {("unit", rank): (function, rank) for rank in peaks}
     if not tasks:
         return
 
@@ -82,7 +82,7 @@ def run_units(
 
     with ThreadPoolExecutor(workers, thread_name_prefix="mergegraph") as pool:
         try:
-            with Callback(start_state=start_state, posttask=posttask):
+            with Callback(start_state=start_state, posttask=posttask):  # type: ignore[no-untyped-call]
                 get(tasks, list(tasks), pool=pool, num_workers=workers)
         except BaseException:
             stop()

@@ -186,6 +186,8 @@ class Applier:
             default: Attribute = parameter.default
             return default
         value = argument.value
+        if value is None and "None" in parameter.annotation.split(" | "):
+            return None
         if isinstance(value, float) and "bool" in parameter.annotation and value in (0.0, 1.0):
             return bool(value)
         if isinstance(value, bool) and "bool" in parameter.annotation:

@@ -26,13 +26,7 @@ OPERATORS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
-LATER = frozenset(
-    (
-        *("lora", "union", "nuslerp", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties", "sce", "model_stock"),
-        *("multislerp", "karcher", "nearswap", "arcee_fusion", "ram", "ramplus_tl", "band", "drop_ranked"),
-        *("select_variance", "energy", "stock_ratio", "importance", "above_iqr"),
-    )
-)
+LATER = frozenset(("lora", "union"))
 """Functions of the language that this version does not have yet."""
 
 

@@ -50,8 +50,8 @@ class Recipe:
         return list(postorder(save.value for save in self.saves))
 
     def name(self, node: Node) -> str:
-        """Return what a node is called in the recipe, or its operation."""
-        return self.names.get(node, node.op)
+        """Return what a node is called in the recipe; without a name a model is its source, others their operation."""
+        return self.names.get(node) or (text_attribute(node, "source") if node.op == "model" else node.op)
 
 
 def number(value: float) -> Node:
@@ -74,10 +74,17 @@ def numbers_attribute(node: Node, name: str) -> tuple[float, ...]:
 
 
 def donor(node: Node) -> Node:
-    """Return the model that a value is a change of: it gives the config and the tokenizer unless others are named.
-
-    The first input counts, `rest` of a `stack`, and the last case of a `select`.
-    """
+    """Return the model that a value is a change of: it gives the config and the tokenizer unless others are named."""
     while node.op != "model":
-        node = node.inputs[-1] if node.op in ("stack", "select") else node.inputs[0]
+        node = changed(node)
     return node
+
+
+def changed(node: Node) -> Node:
+    """Return the input that the result of an operation is a change of.
+
+    The first model among the inputs counts, or the first delta; the last one of a `stack`, a `select` or a `where`.
+    """
+    order = node.inputs[::-1] if node.op in ("stack", "select", "where") else node.inputs
+    points = [child for child in order if child.type not in (Type.NUMBER, Type.FIELD)]
+    return next((child for child in points if child.type is Type.MODEL), points[0])

@@ -7,13 +7,21 @@ from pathlib import Path
 
 from families import Tensors, read_model
 
-from mergegraph.compiler import Compilation
+from mergegraph.compiler import MARGIN_BYTES, Compilation
 from mergegraph.diagnostics import Source
+from mergegraph.machine import resident_bytes
 from mergegraph.merge import Options, Result, merge
 
-SMALL, LARGE = 450_000_000, 2_000_000_000
-"""Memory in which everything streams, and in which everything is held."""
 
+
+def tight() -> int:
+    """Return a memory cap in which tests stream: what this process has by now, and little more."""
+    return resident_bytes() + MARGIN_BYTES + 12_000_000
+
+
+def ample() -> int:
+    """Return a memory cap in which tests hold everything."""
+    return resident_bytes() + 2_000_000_000
 
 def compilation(folder: Path, text: str, *, exact: bool = True) -> Compilation:
     """Return the compilation of a text whose models lie in `folder`."""

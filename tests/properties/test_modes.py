@@ -1,0 +1,103 @@
+"""One recipe, one result: optimized or not, any number of workers, any memory, killed and resumed."""
+
+from pathlib import Path
+
+import pytest
+from families import make_family, read_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from merging import ample, digest, run, tight
+
+from mergegraph.diagnostics import MergeGraphError
+
+RECIPES = sorted((Path(__file__).parent.parent / "fixtures" / "recipes").glob("*.merge"))
+LATER = ("adapters", "study")
+MODES = [
+    {"exact": True, "workers": 1, "memory": ample},
+    {"exact": False, "workers": 1, "memory": ample},
+    {"exact": True, "workers": 4, "memory": ample},
+    {"exact": True, "workers": 2, "memory": tight},
+    {"exact": False, "workers": 4, "memory": tight},
+]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """Models of 32 layers, as the recipes expect; the embedding is larger than a tile."""
+    folder = tmp_path_factory.mktemp("family")
+    make_family(folder, layers=32, hidden=16, intermediate=24, vocab=5000, heads=2, kv_heads=1)
+    return folder
+
+
+def digests(family, text, tmp_path):
+    """Return the digests of what a recipe writes in every mode."""
+    found = []
+    for number, mode in enumerate(MODES):
+        out = tmp_path / str(number) / "out"
+        run(family, text, out, exact=mode["exact"], workers=mode["workers"], memory=mode["memory"]())
+        found.append(digest(out))
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.stem not in LATER], ids=lambda path: path.stem)
+def test_recipes(family, tmp_path, path):
+    assert len(set(digests(family, path.read_text(), tmp_path))) == 1
+
+
+HEADER = 'seed 5\nbase = model("./base")\na = model("./a")\nb = model("./b")\nc = model("./c")\n'
+NUMBERS = st.sampled_from(["0", "0.5", "1", "0.3", "2", "-0.25", "ramp(0.2, 0.9, outside=0.5)"])
+FRACTIONS = st.sampled_from(["0", "1", "0.5", "0.3", "0.01", 'select { "*.mlp.*": 0.2, _: 0.7 }'])
+
+
+def models_and_deltas():
+    """Return strategies of random expressions that are models, and that are deltas."""
+    model = st.deferred(lambda: leaf | compound)
+    delta = st.deferred(
+        lambda: st.one_of(
+            st.builds("({} - {})".format, model, leaf),
+            st.builds("trim({}, {})".format, delta, FRACTIONS),
+            st.builds('drop({}, {}, rescale="{}")'.format, delta, FRACTIONS, st.sampled_from(["none", "l1", "inverse"])),
+            st.builds("{} * {}".format, NUMBERS, delta),
+            st.builds("({} + {})".format, delta, delta),
+            st.builds("elect([{}, {}], [{}, 0.6])".format, delta, delta, NUMBERS),
+            st.builds("abs({})".format, delta),
+        )
+    )
+    leaf = st.sampled_from(["base", "a", "b", "c"])
+    compound = st.one_of(
+        st.builds("({} + {})".format, leaf, delta),
+        st.builds("mean({}, {}, weight=[{}, 0.7])".format, leaf, model, NUMBERS),
+        st.builds("slerp({}, {}, t={})".format, leaf, model, NUMBERS),
+        st.builds("lerp({}, {}, t={})".format, model, leaf, NUMBERS),
+        st.builds('select {{ "*.self_attn.*": {}, _: {} }}'.format, model, leaf),
+        st.builds("ties(a, b, c, base=base, density={}, weight=[1, {}, 0.3])".format, FRACTIONS, NUMBERS),
+    )
+    return compound
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(expressions=st.lists(models_and_deltas(), min_size=1, max_size=3))
+def test_random_recipes(tmp_path_factory, expressions):
+    tmp_path = tmp_path_factory.mktemp("random")
+    family = make_small(tmp_path_factory)
+    saves = "\n".join(f'save {expression} to "{i}"' for i, expression in enumerate(expressions))
+    try:
+        found = digests(family, HEADER + saves, tmp_path)
+    except MergeGraphError as error:
+        # A ramp or a weight may make no sense here; that is known before anything is written.
+        assert {d.code for d in error.diagnostics} <= {"MG322", "MG323"}
+        return
+    assert len(set(found)) == 1
+    for folder in (tmp_path / "0").rglob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in read_model(folder).values() if tensor.is_floating_point())
+
+
+_SMALL: list[Path] = []
+
+
+def make_small(tmp_path_factory):
+    """Return one small family for all examples: making it is what takes time."""
+    if not _SMALL:
+        _SMALL.append(tmp_path_factory.mktemp("small"))
+        make_family(_SMALL[0], layers=2, hidden=16, intermediate=24, vocab=4200, heads=2, kv_heads=1)
+    return _SMALL[0]
