@@ -13,7 +13,7 @@ from mergegraph.sizes import parse_size
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int | None]):
     """A number of bytes such as `2GB`, or `auto`."""
 
     name = "size"
