@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,42 +26,51 @@ class BlockSum:
         self._write = write
         self._total = 0.0
         self._filled = 0
-        self._buffer = torch.empty(0)
+        self._block: _Block | None = None
 
     def update(self, tile: Tile, *tensors: torch.Tensor) -> None:
         """Take in the next tile."""
+        self._block = self._block or _Block(tensors[0].device)
         flat = [tensor.view(-1) for tensor in tensors]
-        for part, room in self._rooms(tile, flat[0].device):
-            self._write(room, *(tensor[part] for tensor in flat))
+        for _, place, part in tile.blocks():
+            self._filled = place + part.stop - part.start
+            self._write(self._block.values[place : self._filled], *(tensor[part] for tensor in flat))
+            if self._filled == BLOCK:
+                self._close(self._block)
 
     def result(self) -> float:
         """Return the sum."""
-        if self._filled:
-            self._close()
+        if self._filled and self._block:
+            self._close(self._block)
         return self._total
 
-    def _rooms(self, tile: Tile, device: torch.device) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield each part of the tile that falls into one block, with the room for its values."""
-        if not self._buffer.numel():
-            self._buffer = torch.empty(BLOCK, dtype=torch.float64, device=device)
-        for _, at, part in tile.blocks():
-            self._filled = at + part.stop - part.start
-            yield part, self._buffer[at : self._filled]
-            if self._filled == BLOCK:
-                self._close()
-
-    @np.errstate(over="ignore", invalid="ignore")
-    def _close(self) -> None:
-        size = max(_LEAVES, 1 << (self._filled - 1).bit_length())
-        self._buffer[self._filled : size] = 0.0
-        values: Any = self._buffer.numpy() if library(self._buffer) is np else self._buffer
-        add = library(self._buffer).add
-        while size > _LEAVES:
-            size //= 2
-            add(values[:size], values[size : 2 * size], out=values[:size])
-        for value in values[:_LEAVES].tolist():
+    def _close(self, block: _Block) -> None:
+        for value in block.halved(self._filled):
             self._total += value
         self._filled = 0
+
+
+class _Block:
+    """Room for the float64 values of a block, and its halves, quarters, … as numpy arrays on CPUs."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.values = torch.empty(BLOCK, dtype=torch.float64, device=device)
+        self._add = library(self.values).add
+        self._raw: Any = self.values.numpy() if self._add is np.add else self.values
+        sizes = [BLOCK >> level for level in range(1, BLOCK.bit_length()) if BLOCK >> level >= _LEAVES]
+        self._halves = [(size, self._raw[:size], self._raw[size : 2 * size]) for size in sizes]
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def halved(self, count: int) -> list[float]:
+        """Return the last 16 sums of the first `count` values. Overwrites the values."""
+        padded = max(_LEAVES, 1 << (count - 1).bit_length())
+        if count < padded:
+            self._raw[count:padded] = 0.0
+        for size, low, high in self._halves:
+            if size < padded:
+                self._add(low, high, out=low)
+        leaves: list[float] = self._raw[:_LEAVES].tolist()
+        return leaves
 
 
 def copy(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -77,6 +86,21 @@ def magnitudes(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Write the products, which are exact: those of two float32 fit into float64."""
     return room.copy_(x).mul_(room if y.data_ptr() == x.data_ptr() else y)
+
+
+class Count:
+    """Counts the elements that a mask marks."""
+
+    def __init__(self, scalars: tuple[()] = ()) -> None:
+        self._count = 0
+
+    def update(self, tile: Tile, mask: torch.Tensor) -> None:
+        """Take in the next tile."""
+        self._count += int(torch.count_nonzero(mask))
+
+    def result(self) -> float:
+        """Return the count."""
+        return float(self._count)
 
 
 def count_nonfinite(x: torch.Tensor) -> int:
