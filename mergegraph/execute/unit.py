@@ -164,7 +164,7 @@ class _Run:
 
     def _kernel(self, instruction: Instruction) -> Any:
         scalars = tuple(self._scalar(x) for x in instruction.inputs if not _is_tile(x))
-        table = SCANS if OPS[instruction.op].locality is Locality.SCAN else REDUCTIONS
+        table = REDUCTIONS if instruction.out.kind == "scalar" else SCANS
         settings = {name: value for name, value in instruction.attributes if name != "shape"}
         return table[instruction.op](scalars, **settings)
 
@@ -225,7 +225,7 @@ def _nonfinite(tensor: torch.Tensor) -> int:
 
 
 def _stateful(instruction: Instruction) -> bool:
-    return OPS[instruction.op].locality in (Locality.SCAN, Locality.REDUCTION)
+    return OPS[instruction.op].locality is not Locality.POINTWISE
 
 
 def _is_tile(operand: Operand) -> bool:

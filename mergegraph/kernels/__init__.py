@@ -9,9 +9,11 @@ from typing import Any
 
 from mergegraph.kernels import sums
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
+from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
 from mergegraph.kernels.pointwise import POINTWISE
-from mergegraph.kernels.random import RandomMask
-from mergegraph.kernels.sums import count_nonfinite
+from mergegraph.kernels.random import RandomMask, Uniform
+from mergegraph.kernels.rows import RowDivergences, RowDot, RowRanks
+from mergegraph.kernels.sums import Count, count_nonfinite
 from mergegraph.kernels.threads import single_threaded
 from mergegraph.kernels.threshold import Threshold
 from mergegraph.kernels.tile import BLOCK, Tile
@@ -23,17 +25,37 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "dot": partial(sums.BlockSum, sums.products),
         "magnitude_histogram": MagnitudeHistogram,
         "bucket_histogram": BucketHistogram,
+        "count": Count,
+        "row_dot": RowDot,
+        "row_divergences": RowDivergences,
+        "column_dot": ColumnDot,
     }
 )
 """Every reduction by its op: made from its scalars, `update(tile, *tensors)` per tile in order, then `result()`."""
 
-SCANS: Mapping[str, Any] = MappingProxyType({"threshold": Threshold, "random_mask": RandomMask})
-"""Every scan by its op: made from its scalars, then `update(tile, out, *tensors)` per tile in order."""
+SCANS: Mapping[str, Any] = MappingProxyType(
+    {
+        "threshold": Threshold,
+        "random_mask": RandomMask,
+        "uniform": Uniform,
+        "row_ranks": RowRanks,
+        "spread_rows": SpreadRows,
+        "spread_columns": SpreadColumns,
+    }
+)
+"""Every scan by its op: made from its scalars, then `update(tile, out, *tensors)` per tile in order.
+
+Those of `kernels.rows`, and the reductions there, get tiles of whole rows, as matrices.
+"""
+
+SCALARS: Mapping[str, Any] = MappingProxyType({"kth_magnitude": kth_magnitude})
+"""Every function of scalars that needs what a reduction leaves behind."""
 
 __all__ = [
     "BLOCK",
     "POINTWISE",
     "REDUCTIONS",
+    "SCALARS",
     "SCANS",
     "Limit",
     "Tile",

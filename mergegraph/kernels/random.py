@@ -17,30 +17,18 @@ _GOLDEN = 0x9E37_79B9_7F4A_7C15
 _MULTIPLIER = 0x846C_A68B
 
 
-class RandomMask:
-    """Marks each element with 1 with probability `density`, else with 0.
+class RandomBits:
+    """Draws 32 bits for each element.
 
-    The element at place j of block b has the random bits `(x ^ x >> 15) · 0x846CA68B`, where `x = (seed(j) ^ m) · n`,
-    modulo 2³²; SplitMix64 draws m and n from the key and b. It is kept if they are, as a signed number, below
-    `density · 2³² − 2³¹`.
+    The element at place j of block b has the bits `(x ^ x >> 15) · 0x846CA68B`, where `x = (seed(j) ^ m) · n`, modulo
+    2³²; SplitMix64 draws m and n from the key and b.
     """
 
-    def __init__(self, scalars: tuple[float, int]) -> None:
-        density, self._key = scalars
-        self._bound = _bound(density)
+    def __init__(self, key: int) -> None:
+        self._key = key
         self._scratch: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def update(self, tile: Tile, out: torch.Tensor) -> None:
-        """Write the next tile of the mask."""
-        if not 0 < self._bound < 1 << 32:
-            out.fill_(float(self._bound > 0))
-            return
-        flat = out.view(-1)
-        for block, place, part in tile.blocks():
-            kept = flat[part]
-            torch.lt(self._bits(block, place, len(kept), out.device), self._bound - (1 << 31), out=kept)
-
-    def _bits(self, block: int, place: int, count: int, device: torch.device) -> torch.Tensor:
+    def draw(self, block: int, place: int, count: int, device: torch.device) -> torch.Tensor:
         """Return the random bits of `count` elements from a place of a block, as int32 in scratch memory."""
         if self._scratch is None:
             self._scratch = tuple(torch.empty(2, BLOCK, dtype=torch.int32, device=device))
@@ -55,6 +43,43 @@ class RandomMask:
         x ^= shifted
         x *= signed(_MULTIPLIER)
         return bits
+
+
+class RandomMask:
+    """Marks each element with 1 with probability `density`, else with 0.
+
+    An element is kept if its bits are, as a signed number, below `density · 2³² − 2³¹`.
+    """
+
+    def __init__(self, scalars: tuple[float, int]) -> None:
+        density, key = scalars
+        self._bound = _bound(density)
+        self._bits = RandomBits(key)
+
+    def update(self, tile: Tile, out: torch.Tensor) -> None:
+        """Write the next tile of the mask."""
+        if not 0 < self._bound < 1 << 32:
+            out.fill_(float(self._bound > 0))
+            return
+        flat = out.view(-1)
+        for block, place, part in tile.blocks():
+            kept = flat[part]
+            torch.lt(self._bits.draw(block, place, len(kept), out.device), self._bound - (1 << 31), out=kept)
+
+
+class Uniform:
+    """Draws a multiple of 2⁻²⁴ from 0 to 1, without 1 for each element: its upper 24 bits as a signed number, and ½."""
+
+    def __init__(self, scalars: tuple[int]) -> None:
+        self._bits = RandomBits(scalars[0])
+
+    def update(self, tile: Tile, out: torch.Tensor) -> None:
+        """Write the next tile."""
+        flat = out.view(-1)
+        for block, place, part in tile.blocks():
+            drawn = flat[part]
+            drawn.copy_(self._bits.draw(block, place, len(drawn), out.device).bitwise_right_shift_(8))
+            drawn.mul_(2.0**-24).add_(0.5)
 
 
 def _bound(density: float) -> int:

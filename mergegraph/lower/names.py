@@ -12,9 +12,9 @@ from mergegraph.checkpoint.layers import Stack, find_stacks, rename, split_layer
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
-from mergegraph.recipe.recipe import Recipe
+from mergegraph.recipe.recipe import Recipe, changed
 
-POINTS = (Type.MODEL, Type.DELTA, Type.MASK)
+POINTS = (Type.MODEL, Type.DELTA, Type.MASK, Type.STAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Namer:
                 origin = self.origin(node, name)
                 node, name = origin.value, origin.name
             else:
-                node = self.case(node, name) if node.op == "select" else node.inputs[0]
+                node = self.case(node, name) if node.op == "select" else changed(node)
         return node, name
 
     def case(self, select: Node, name: str) -> Node:

@@ -14,7 +14,6 @@ BUCKETS = 1 << 16
     primitive=True,
     internal=True,
     shape=lambda types: TensorType(DTYPES["int64"], (BUCKETS,)),
-    state_bytes=8 * BUCKETS,
 )
 def bucket_histogram(x: Delta, histogram: Stat, k: Scalar) -> Stat:
     """Count the elements in the bucket of the k-th largest magnitude by the lower 16 bits of their pattern."""

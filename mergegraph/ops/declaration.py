@@ -40,6 +40,7 @@ Delta: TypeAlias = Node
 Deltas: TypeAlias = Sequence[Node]
 Mask: TypeAlias = Node
 Stat: TypeAlias = Node
+Stats: TypeAlias = Sequence[Node]
 Tensor: TypeAlias = Node | float
 Tensors: TypeAlias = Sequence[Node | float]
 Scalar: TypeAlias = Node | float
@@ -102,7 +103,6 @@ class Op(Generic[P]):
     definition: Callable[..., Node | float]
     typing: Callable[[Sequence[Node]], Type] | None
     shape: Callable[..., TensorType] | None
-    state_bytes: int
     internal: bool
     check: Callable[..., str | None] | None
     scalar: Callable[..., Any] | None
@@ -180,7 +180,6 @@ def op(
     primitive: bool = False,
     typing: Callable[[Sequence[Node]], Type] | None = None,
     shape: Callable[..., TensorType] | None = None,
-    state_bytes: int = 0,
     internal: bool = False,
     check: Callable[..., str | None] | None = None,
     scalar: Callable[..., Any] | None = None,
@@ -190,10 +189,10 @@ def op(
     The annotations are its signature, the docstring its documentation, and the body its definition in other
     operations. A `primitive` has no definition: a kernel of its name computes it. `typing` gives the type at the
     level of models where the annotation of the result doesn't, `shape` the one at the level of tensors where it is
-    not that of the inputs, and `state_bytes` what a kernel keeps from tile to tile. An `internal` operation appears in
-    graphs but can't be called in a recipe. `check` is called as the definition is, and says what is wrong with these
-    arguments, if anything is. `scalar` computes the operation where all inputs are scalars: on float64 numbers, by the
-    rules of IEEE 754, without exceptions. A trailing underscore of the function's name is not part of the name.
+    not that of the inputs. An `internal` operation appears in graphs but can't be called in a recipe. `check` is called
+    as the definition is, and says what is wrong with these arguments, if anything is. `scalar` computes the operation
+    where all inputs are scalars: on float64 numbers, by the rules of IEEE 754, without exceptions. A trailing
+    underscore of the function's name is not part of the name.
     """
 
     def declare(definition: Callable[P, Node | float]) -> Op[P]:
@@ -208,7 +207,6 @@ def op(
             definition=definition,
             typing=typing,
             shape=shape,
-            state_bytes=state_bytes,
             internal=internal,
             check=check,
             scalar=scalar,

@@ -14,7 +14,6 @@ BUCKETS = 1 << 15
     primitive=True,
     internal=True,
     shape=lambda types: TensorType(DTYPES["int64"], (BUCKETS,)),
-    state_bytes=8 * BUCKETS,
 )
 def magnitude_histogram(x: Delta) -> Stat:
     """Count elements by the upper 15 bits of the bit pattern of `|x|`, which sorts as the magnitude does."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mergegraph.ops.bucket_histogram import bucket_histogram
 from mergegraph.ops.clamp import clamp
 from mergegraph.ops.declaration import Delta, Fraction, Locality, op
 from mergegraph.ops.floor import floor
-from mergegraph.ops.kth_magnitude import kth_magnitude
 from mergegraph.ops.less_equal import less_equal
-from mergegraph.ops.magnitude_histogram import magnitude_histogram
+from mergegraph.ops.limits import limits
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.rescaling import rescaled
 from mergegraph.ops.threshold import threshold
@@ -26,6 +24,5 @@ def trim(d: Delta, density: Fraction, *, rescale: Literal["none", "l1"] | bool =
     """
     count = float(d.tensor.count)
     k = where(less_equal(density, 0.0), 0.0, clamp(floor(multiply(density, count)), 1.0, count))
-    histogram = magnitude_histogram(d)
-    kept = threshold(d, kth_magnitude(histogram, bucket_histogram(d, histogram, k), k))
-    return rescaled(d, kept, density, rescale)
+    (limit,) = limits(d, [k])
+    return rescaled(d, threshold(d, limit), density, rescale)

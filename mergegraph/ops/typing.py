@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
@@ -82,6 +82,23 @@ def choice_type(inputs: Sequence[Node]) -> Type:
     if left is not right and not {left, right} & NUMERIC:
         raise OperandError(f"`where` can't choose between a {left} and a {right}", "give two values of one type")
     return same_type(inputs[1:])
+
+
+def points_type(inputs: Sequence[Node]) -> tuple[Type, int]:
+    """Return the type of a group of models or of deltas, the richest among them, and how many there are."""
+    found = [type for type in _types(inputs) if type in (Type.MODEL, Type.DELTA)]
+    return max(found, key=_RANK.index), len(found)
+
+
+def at_least_two(returns: str) -> Callable[[Sequence[Node]], Type]:
+    """Return the typing of an operation on a group that makes no sense of one alone."""
+
+    def typing(inputs: Sequence[Node]) -> Type:
+        if points_type(inputs)[1] < 2:
+            raise OperandError("this compares models with each other, and there is only one", "give at least two")
+        return Type(returns)
+
+    return typing
 
 
 def _no_number_with_point(verb: str, left: Type, right: Type) -> None:

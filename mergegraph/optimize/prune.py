@@ -66,6 +66,11 @@ def _group(node: Node) -> Node:
     return OPS[node.op].apply([*(x for x, _ in kept), *(w for _, w in kept)], node.attributes)
 
 
+def _pair(node: Node) -> Node:
+    """Drop the member of weight 0 from a weighted pair; two of weight 0 count alike."""
+    return node if all(const_value(w) == 0.0 for w in node.inputs[2:]) else _group(node)
+
+
 def _path(node: Node) -> Node:
     a, b, t = node.inputs
     end = {0.0: a, 1.0: b}.get(const_value(t) or 0.0) if const_value(t) is not None else None
@@ -91,9 +96,13 @@ _RULES: Mapping[str, Callable[[Node], Node]] = MappingProxyType(
         "sign": _first,
         "divide": _first,
         "trim": _sparsified,
+        "band": _sparsified,
         "drop": _sparsified,
+        "drop_ranked": _sparsified,
         "mean": _group,
         "elect": _group,
+        "spherical_mean": _group,
+        "weighted_slerp": _pair,
         "lerp": _path,
         "slerp": _path,
     }

@@ -9,8 +9,8 @@ from mergegraph.dtypes import FLOAT32
 from mergegraph.ir.graph import TensorRef
 from mergegraph.plan.program import TILE, Phase, Program
 
-KERNEL_SCRATCH = 4 * TILE * 4
-"""Bytes that a reduction or a scan may allocate for its own use while a tile passes: four tiles of 32 bits."""
+KERNEL_SCRATCH = 4 * 4
+"""Bytes per element of a tile that a kernel with a state may allocate for its own use: four tiles of 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
 
 def peak_bytes(program: Program, window: int, *, resident: bool) -> int:
     """Return all that a unit takes: its buffers, the state of its reductions and the scratch of its kernels."""
-    scratch = KERNEL_SCRATCH * program.kernels
+    scratch = KERNEL_SCRATCH * max(TILE, program.register_elements) * program.kernels
     return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch
 
 

@@ -127,7 +127,7 @@ class _Compiler:
         compiled = [self._phase(number) for number in range(last + 1)]
         orders = [order for _, order in compiled]
         phases = tuple(phase for phase, _ in compiled)
-        stateful = [i for p in phases for i in p.tiles if OPS[i.op].locality in (Locality.REDUCTION, Locality.SCAN)]
+        stateful = [i for p in phases for i in p.tiles if OPS[i.op].locality is not Locality.POINTWISE]
         return Program(
             inputs=tuple(n.tensor for n in self.inputs),
             outputs=tuple(n.tensor for n in self.roots),
@@ -138,7 +138,7 @@ class _Compiler:
             register_bound=max(order.bound for order in orders),
             scalars=len(self.slots),
             kernels=max(sum(i in stateful for i in p.tiles) for p in phases),
-            state_bytes=sum(OPS[i.op].state_bytes for i in stateful),
+            state_bytes=sum(n.tensor.nbytes for n in self.nodes if n in self.slots),
         )
 
     def _level(self, node: Node) -> int:
@@ -244,7 +244,7 @@ def is_tile(node: Node) -> bool:
     """Tell whether a node has a value for every element of the tensor, computed tile by tile."""
     if is_leaf(node) or const_value(node) is not None:
         return node.op == "input"
-    return node.tensor.shape != () and OPS[node.op].locality is not Locality.REDUCTION
+    return node.tensor.shape != () and OPS[node.op].returns != "Stat"
 
 
 def in_place(node: Node) -> bool:

@@ -27,7 +27,7 @@ class Rejected(Exception):
 def slots(op: Op[Any]) -> list[Slot]:
     """Return the parameters of an operation as a caller sees them."""
     visible = [p for p in op.parameters if p.kind != "Key"]
-    return [Slot(p.name, p.required, p.many and p is visible[0]) for p in visible]
+    return [Slot(p.name, p.required, p.many and p is visible[0], not p.is_input) for p in visible]
 
 
 class Applier:

@@ -14,11 +14,12 @@ from mergegraph.syntax import nodes as s
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A parameter as a caller sees it; `gathers` takes all positional arguments, or one list."""
+    """A parameter as a caller sees it; `gathers` takes all positional arguments, or one list, `named` none of them."""
 
     name: str
     required: bool
     gathers: bool
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def match(call: s.Call, arguments: Evaluated, slots: Sequence[Slot], findings: F
     given: dict[str, Given] = {}
     positional = [(a, v) for a, v in arguments if a.name is None]
     rest = _gathered(call, positional, slots, given)
-    free = [slot for slot in slots if not slot.gathers]
+    free = [slot for slot in slots if not slot.gathers and not slot.named]
     _match_positional(call, rest, free, slots, given, findings)
     for argument, value in arguments:
         if argument.name is not None:

@@ -5,7 +5,7 @@ import method_references as more
 import numpy as np
 import pytest
 import references as ref
-from families import as64, make_family, make_odd_family, read_model
+from families import as64, make_odd_family, read_model
 from merging import merged
 
 MODELS = """
@@ -70,9 +70,9 @@ def boundary(expression, base, a, b, c):
     """Mark the elements whose variance is about that of the last one that is kept."""
     if "0.4" not in expression or base.size == 0:
         return np.zeros(base.shape, bool)
-    variance = np.var(np.stack(more.deltas([a, b, c], base)), axis=0)
+    variance = more.pairwise_variance(more.deltas([a, b, c], base))
     kept = variance[more.variance_mask(more.deltas([a, b, c], base), 0.4)]
-    return np.abs(variance - kept.min(initial=np.inf)) < 1e-5 * variance
+    return np.abs(variance - kept.min(initial=np.inf)) < 1e-6 * variance
 
 
 def terms(expression, base, *models):

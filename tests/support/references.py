@@ -32,13 +32,13 @@ def lerp(a: Array, b: Array, t: float) -> Array:
     return a + t * (b - a)
 
 
-def slerp(a: Array, b: Array, t: float) -> Array:
+def slerp(a: Array, b: Array, t: float, parallel: float = 0.9995) -> Array:
     """Interpolate along the great circle; a straight line where the angle says little."""
     norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
     if min(norms) <= 1e-8:
         return lerp(a, b, t)
     cosine = float(np.vdot(a, b)) / (norms[0] * norms[1])
-    if abs(cosine) > 0.9995:
+    if cosine < -0.9995 or cosine > parallel:
         return lerp(a, b, t)
     angle = math.acos(cosine)
     return (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)

@@ -1,0 +1,74 @@
+"""Look at a flat tile as a part of a matrix: pieces of rows, and runs of whole rows."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from mergegraph.kernels.tile import Tile
+
+
+def pieces(tile: Tile, flat: torch.Tensor, length: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Cut a tile of a matrix with rows of `length` elements: yield first row, first column, and a matrix.
+
+    Each is a run of whole rows, or the part of a single row that is in the tile.
+    """
+    done = 0
+    while done < tile.count:
+        row, column = divmod(tile.start + done, length)
+        left = tile.count - done
+        whole = left // length if column == 0 else 0
+        count = whole * length or min(left, length - column)
+        yield row, column, flat[done : done + count].view(max(1, whole), -1)
+        done += count
+
+
+class SpreadRows:
+    """Gives all elements of a row, a vector of `length` elements along the last axis, the number of their row."""
+
+    def __init__(self, scalars: tuple[array[float]], length: int) -> None:
+        self._values = torch.tensor(scalars[0], dtype=torch.float32)
+        self._length = length
+
+    def update(self, tile: Tile, out: torch.Tensor) -> None:
+        """Write the next tile."""
+        for row, _, part in pieces(tile, out.view(-1), self._length):
+            part.copy_(self._values[row : row + len(part), None])
+
+
+class SpreadColumns:
+    """Gives all elements of a column, a vector along the first axis, the number of their column."""
+
+    def __init__(self, scalars: tuple[array[float]]) -> None:
+        self._values = torch.tensor(scalars[0], dtype=torch.float32)
+
+    def update(self, tile: Tile, out: torch.Tensor) -> None:
+        """Write the next tile."""
+        for _, column, part in pieces(tile, out.view(-1), len(self._values)):
+            part.copy_(self._values[column : column + part.shape[1]])
+
+
+class ColumnDot:
+    """Adds up the products of the elements of each of `columns` columns, one row after the other in float64."""
+
+    def __init__(self, scalars: tuple[()], columns: int) -> None:
+        self._total = np.zeros(columns)
+
+    def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take in the next tile of both."""
+        size = len(self._total)
+        both = zip(pieces(tile, x.view(-1), size), pieces(tile, y.view(-1), size), strict=True)
+        for (_, column, left), (_, _, right) in both:
+            total = self._total[column : column + left.shape[1]]
+            products = left.double().mul_(right).cpu().numpy()
+            products[0] += total
+            # Running sums are taken in order, whatever the shape; a plain sum may go by pairs.
+            np.add.accumulate(products, axis=0, out=products)
+            total[:] = products[-1]
+
+    def result(self) -> array[float]:
+        """Return the sum of each column."""
+        return array("d", self._total.tolist())

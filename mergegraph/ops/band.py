@@ -1,0 +1,35 @@
+"""Keeping the middle."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mergegraph.ops.add import add
+from mergegraph.ops.clamp import clamp
+from mergegraph.ops.declaration import Delta, Fraction, Locality, op
+from mergegraph.ops.floor import floor
+from mergegraph.ops.limits import limits
+from mergegraph.ops.min import min_
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.rescaling import rescaled
+from mergegraph.ops.subtract import subtract
+from mergegraph.ops.threshold import threshold
+
+
+@op(locality=Locality.REDUCTION, paper="2312.06795")
+def band(
+    d: Delta, density: Fraction, gamma: Fraction = 0.01, *, rescale: Literal["none", "l1"] | bool = "none"
+) -> Delta:
+    """Drop the `⌊gamma·N⌋` elements of largest magnitude, then the smallest, so that `⌊density·N⌋` remain.
+
+    Where both do not fit, fewer of the largest are dropped. Of equal magnitudes the one of lower index is the larger.
+    Density 1 or more keeps all, whatever `gamma` is, and 0 or less nothing.
+    `rescale="l1"`, or `true`, multiplies by `‖d‖₁ / ‖kept‖₁` (unless either is below 1e-7).
+    """
+    count = float(d.tensor.count)
+    k = clamp(floor(multiply(density, count)), 0.0, count)
+    top = min_(floor(multiply(gamma, count)), subtract(count, k))
+    largest, all_but_smallest = limits(d, [top, add(top, k)])
+    # What is in both is taken from itself, which leaves an exact zero.
+    kept = subtract(threshold(d, all_but_smallest), threshold(d, largest))
+    return rescaled(d, kept, density, rescale)

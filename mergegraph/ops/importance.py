@@ -1,0 +1,21 @@
+"""How much a change matters."""
+
+from __future__ import annotations
+
+from mergegraph.ops.abs import abs_
+from mergegraph.ops.declaration import Delta, Locality, Point, op
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.row_divergences import row_divergences
+from mergegraph.ops.spread_rows import spread_rows
+from mergegraph.ops.subtract import subtract
+
+
+@op(locality=Locality.ROWWISE)
+def importance(a: Point, b: Point) -> Delta:
+    """Score every element: `|a − b|` times the divergence of its row, `KL(softmax(a) ‖ softmax(b))`.
+
+    Rows are the vectors along the last axis.
+    """
+    return multiply(
+        abs_(subtract(a, b)), spread_rows(row_divergences(a, b), length=a.tensor.shape[-1], shape=a.tensor.shape)
+    )

@@ -1,0 +1,30 @@
+"""Where models differ most from each other."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from mergegraph.ops.add import add
+from mergegraph.ops.count import count
+from mergegraph.ops.declaration import Deltas, Fraction, Locality, Mask, op
+from mergegraph.ops.divide import divide
+from mergegraph.ops.floor import floor
+from mergegraph.ops.greater import greater
+from mergegraph.ops.limits import limits
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.subtract import subtract
+from mergegraph.ops.threshold import threshold
+
+
+@op(locality=Locality.REDUCTION, paper="2408.07990")
+def variance_mask(ds: Deltas, topk: Fraction = 1) -> Mask:
+    """Mark the elements whose variance over the models is largest.
+
+    Of those whose population variance is above 0 it marks the share `topk`, rounded down; ties by lowest index.
+    """
+    # The mean square of the differences between all pairs: equal values cancel exactly, so that ties stay ties.
+    apart = [subtract(x, y) for i, x in enumerate(ds) for y in ds[:i]]
+    variance = divide(reduce(add, [multiply(x, x) for x in apart]), float(len(ds) ** 2))
+    differing = count(greater(variance, 0.0))
+    (limit,) = limits(variance, [floor(multiply(topk, differing))])
+    return greater(threshold(variance, limit), 0.0)
