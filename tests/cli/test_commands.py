@@ -13,7 +13,9 @@ from merging import digest
 
 from mergegraph.cli.app import run
 
-RECIPE = 'base = model("./base")\na = model("./a")\nb = model("./b")\nsave ties(a, b, base=base, density=0.5) to "out"\n'
+RECIPE = (
+    'base = model("./base")\na = model("./a")\nb = model("./b")\nsave ties(a, b, base=base, density=0.5) to "out"\n'
+)
 
 
 @pytest.fixture
@@ -155,7 +157,12 @@ def test_demo(folder, capsys):
 
 
 def test_usage_errors_have_no_traceback(folder, capsys):
-    for words in (["run"], ["run", "ties.merge", "--memory", "lots"], ["frobnicate"], ["graph", "ties.merge", "-o", "x.bmp"]):
+    for words in (
+        ["run"],
+        ["run", "ties.merge", "--memory", "lots"],
+        ["frobnicate"],
+        ["graph", "ties.merge", "-o", "x.bmp"],
+    ):
         assert run(words) == 2
         assert "Traceback" not in capsys.readouterr().err
 

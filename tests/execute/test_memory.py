@@ -26,12 +26,15 @@ def models(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name in ("base", "a", "b"):
         shapes = {"embed": (ROWS, 4096), **{f"layers.{i}.w": (2048, 4096) for i in range(6)}}
-        save_file({n: rng.random(s, np.float32).astype(np.float16) for n, s in shapes.items()}, folder / f"{name}.safetensors")
+        save_file(
+            {n: rng.random(s, np.float32).astype(np.float16) for n, s in shapes.items()}, folder / f"{name}.safetensors"
+        )
     return folder
 
 
 @pytest.mark.parametrize(
-    "expression", ["ties(a, b, base=base, density=0.5)", "slerp(a, b, t=0.4)", "dare_ties(a, b, base=base, density=0.5)"]
+    "expression",
+    ["ties(a, b, base=base, density=0.5)", "slerp(a, b, t=0.4)", "dare_ties(a, b, base=base, density=0.5)"],
 )
 def test_peak_stays_below_the_cap(models, tmp_path, expression):
     (models / "large.merge").write_text(RECIPE.format(expression))

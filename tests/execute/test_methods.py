@@ -33,8 +33,9 @@ CASES = {
         ref.ties([a, b], base, [0.8, 0.7], [0.3, 0.9], 0.7, normalize=False)
     ),
     "ties(a, b, c, base=base)": lambda base, a, b, c: ref.ties([a, b, c], base),
-    "base + elect([a, b, c] - base, by=\"count\")": lambda base, a, b, c: base
-    + ref.elect([ref.difference(x, base) for x in (a, b, c)], by="count"),
+    'base + elect([a, b, c] - base, by="count")': lambda base, a, b, c: (
+        base + ref.elect([ref.difference(x, base) for x in (a, b, c)], by="count")
+    ),
     "passthrough(a, scale=0.75)": lambda base, a, b, c: ref.passthrough(a, 0.75),
 }
 
@@ -85,7 +86,7 @@ def test_mergekit(tmp_path, name):
     golden.assert_golden(merged(golden.GOLDEN, f'{MODELS}save {GOLDEN[name]} to "out"', tmp_path / "out"), name)
 
 
-DROPPED = MODELS + "seed 3\nsave base + drop(a - base, density=0.3{rescale}) to \"out\""
+DROPPED = MODELS + 'seed 3\nsave base + drop(a - base, density=0.3{rescale}) to "out"'
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from merging import ample, digest, run, tight
 
-from mergegraph.diagnostics import MergeGraphError
-
 RECIPES = sorted((Path(__file__).parent.parent / "fixtures" / "recipes").glob("*.merge"))
 LATER = ("adapters", "study")
 MODES = [
@@ -56,7 +54,9 @@ def models_and_deltas():
         lambda: st.one_of(
             st.builds("({} - {})".format, model, leaf),
             st.builds("trim({}, {})".format, delta, FRACTIONS),
-            st.builds('drop({}, {}, rescale="{}")'.format, delta, FRACTIONS, st.sampled_from(["none", "l1", "inverse"])),
+            st.builds(
+                'drop({}, {}, rescale="{}")'.format, delta, FRACTIONS, st.sampled_from(["none", "l1", "inverse"])
+            ),
             st.builds("{} * {}".format, NUMBERS, delta),
             st.builds("({} + {})".format, delta, delta),
             st.builds("elect([{}, {}], [{}, 0.6])".format, delta, delta, NUMBERS),
@@ -81,12 +81,7 @@ def test_random_recipes(tmp_path_factory, expressions):
     tmp_path = tmp_path_factory.mktemp("random")
     family = make_small(tmp_path_factory)
     saves = "\n".join(f'save {expression} to "{i}"' for i, expression in enumerate(expressions))
-    try:
-        found = digests(family, HEADER + saves, tmp_path)
-    except MergeGraphError as error:
-        # A ramp or a weight may make no sense here; that is known before anything is written.
-        assert {d.code for d in error.diagnostics} <= {"MG322", "MG323"}
-        return
+    found = digests(family, HEADER + saves, tmp_path)
     assert len(set(found)) == 1
     for folder in (tmp_path / "0").rglob("*.safetensors"):
         assert all(tensor.isfinite().all() for tensor in read_model(folder).values() if tensor.is_floating_point())

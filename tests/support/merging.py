@@ -13,7 +13,6 @@ from mergegraph.machine import resident_bytes
 from mergegraph.merge import Options, Result, merge
 
 
-
 def tight() -> int:
     """Return a memory cap in which tests stream: what this process has by now, and little more."""
     return resident_bytes() + MARGIN_BYTES + 30_000_000
@@ -22,6 +21,7 @@ def tight() -> int:
 def ample() -> int:
     """Return a memory cap in which tests hold everything."""
     return resident_bytes() + 2_000_000_000
+
 
 def compilation(folder: Path, text: str, *, exact: bool = True) -> Compilation:
     """Return the compilation of a text whose models lie in `folder`."""
