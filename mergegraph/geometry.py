@@ -96,7 +96,7 @@ def riemannian_mean(gram: Gram, steps: float, tolerance: float) -> list[float]:
 
 
 def _mean_logarithm(centre: Sequence[float], units: Gram) -> list[float]:
-    """Return the coefficients of the mean of `θᵢ / sin θᵢ · (uᵢ − cos θᵢ q)`; what is opposite to q has no logarithm."""
+    """Return the coefficients of the mean of `θᵢ / sin θᵢ · (uᵢ − cos θᵢ q)`; opposites of q have none."""
     cosines = [min(1.0, max(-1.0, _sum(u * c for u, c in zip(row, centre, strict=True)))) for row in units]
     angles = [math.acos(cosine) for cosine in cosines]
     factors = [

@@ -45,7 +45,7 @@ def _row_sums(parts: Iterable[tuple[torch.Tensor, ...]]) -> torch.Tensor:
     """Return the sums over rows of the products of matrices, which are given in parts of some columns each."""
     total: torch.Tensor | None = None
     for first, *others in parts:
-        products = first.double()
+        products = first.to(torch.float64, copy=True)
         for other in others:
             products.mul_(other)
         total = _folded(products) if total is None else total + _folded(products)
@@ -71,10 +71,10 @@ class RowDivergences:
 
     def update(self, tile: Tile, a: torch.Tensor, b: torch.Tensor) -> None:
         """Take in the next rows."""
-        near, apart = _divergences(a, b)
+        near, apart = _near(a, b)
         found = near.tolist()
         for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
-            found[row] = _divergences(a[row : row + 1].double(), b[row : row + 1].double())[0].item()
+            found[row] = _far(a[row : row + 1], b[row : row + 1])
         self._found.extend(math.log1p(x) for x in found)
 
     def result(self) -> array[float]:
@@ -82,23 +82,33 @@ class RowDivergences:
         return self._found
 
 
-def _divergences(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `exp(KL) − 1` of each row, and how far apart it is: the largest `|d − m|`.
+def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `exp(KL) − 1` of each row, right if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
 
     With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(d − m)`, `g(x) = exp(−x) − 1 + x`: a sum
-    of what is not negative, so that nothing cancels. In float32 it holds for rows that are at most 1 apart.
+    of what is not negative, so that nothing cancels, and float32 will do for p and g.
     """
     top = a.amax(dim=1, keepdim=True)
     parts = [(exponential(x - top), x - y) for x, y in zip(_columns(a), _columns(b), strict=True)]
     total = _row_sums((weight,) for weight, _ in parts)
-    centre = (_row_sums(parts) / total)[:, None].to(a.dtype)
+    centre = (_row_sums(parts) / total)[:, None].float()
     apart = torch.stack([difference.sub_(centre).abs().amax(dim=1) for _, difference in parts]).amax(dim=0)
-    rest = second_remainder if a.dtype == torch.float32 else _wide_remainder
-    return _row_sums((weight, rest(difference.neg_())) for weight, difference in parts) / total, apart
+    return _row_sums((weight, second_remainder(difference.neg_())) for weight, difference in parts) / total, apart
 
 
-def _wide_remainder(x: torch.Tensor) -> torch.Tensor:
-    return exponential(x).sub_(1.0).sub_(x)
+def _far(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return `exp(KL) − 1` of a single row, in float64, as `Σ exp(log p − x) − p (1 − x)` with `x = d − m`."""
+    x, y = a.double(), b.double()
+    logarithm = x - x.amax()
+    logarithm -= math.log(_row_sums((exponential(part),) for part in _columns(logarithm)).item())
+    apart = x.sub_(y)
+    apart -= _row_sums((exponential(p), d) for p, d in zip(_columns(logarithm), _columns(apart), strict=True))
+    terms = (
+        (exponential(p - d) - exponential(p) * (1.0 - d),)
+        for p, d in zip(_columns(logarithm), _columns(apart), strict=True)
+    )
+    found = _row_sums(terms).item()
+    return 0.0 if found < 0.0 else found
 
 
 class RowRanks:

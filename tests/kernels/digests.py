@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from cutting import Cut
 
-from mergegraph.kernels import POINTWISE, kth_magnitude
+from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, kth_magnitude
 
 SPECIAL = [
     0x00000000,
@@ -62,6 +62,23 @@ def stateful(arrays: np.ndarray) -> None:
     show("bucket_histogram", fine)
     show("threshold", cut.scan("threshold", (kth_magnitude(coarse, fine, 1000),), x))
     show("random_mask", cut.scan("random_mask", (0.4, 12345)))
+    show("uniform", cut.scan("uniform", (12345,)))
+    rows(x[:70_000].reshape(70, 1000) / 50, y[:70_000].reshape(70, 1000) / 50)
+
+
+def rows(x: np.ndarray, y: np.ndarray) -> None:
+    """Show what the kernels on tiles of whole rows compute."""
+    tile, tensors = Tile(0, x.size), (torch.from_numpy(x), torch.from_numpy(x + y / 10))
+    for name in ("row_dot", "row_divergences"):
+        kernel = REDUCTIONS[name](())
+        kernel.update(tile, *tensors)
+        show(name, np.array(kernel.result()))
+    ranks = torch.empty(x.shape)
+    SCANS["row_ranks"](()).update(tile, ranks, tensors[0])
+    show("row_ranks", ranks.numpy())
+    columns = REDUCTIONS["column_dot"]((), columns=x.shape[1])
+    columns.update(tile, *tensors)
+    show("column_dot", np.array(columns.result()))
 
 
 def show(name: str, array: np.ndarray) -> None:
