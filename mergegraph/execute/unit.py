@@ -210,7 +210,8 @@ class _Views:
             return [self._shaped(register[:size]) for size in self.sizes]
         buffers = self.run.inputs if operand.kind == "input" else self.run.outputs
         begin = self.offset if operand.kind == "input" else 0
-        pieces = buffers[operand.index][0][begin : begin + sum(self.sizes)].split(list(self.sizes))
+        whole = buffers[operand.index][0][begin : begin + sum(self.sizes)]
+        pieces = torch.split_with_sizes(whole, list(self.sizes))
         return [self._shaped(piece) for piece in pieces]
 
     def _shaped(self, piece: torch.Tensor) -> torch.Tensor:

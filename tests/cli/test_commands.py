@@ -83,7 +83,8 @@ def test_too_little_memory_is_refused_with_the_least_that_does(folder, capsys):
 
 
 def test_check_shows_every_error_with_its_place(folder, capsys):
-    text = 'a = model("./a")\nsave mean(a, weight=0.5, normalise=true) to "x"\nsave slerq(a, a, t=1) to "y"\nsave aa to "z"\n'
+    saves = 'save mean(a, weight=0.5, normalise=true) to "x"\nsave slerq(a, a, t=1) to "y"\nsave aa to "z"\n'
+    text = 'a = model("./a")\n' + saves
     (folder / "wrong.merge").write_text(text)
     assert run(["check", "wrong.merge"]) == 2
     shown = capsys.readouterr().err

@@ -77,7 +77,8 @@ GOLDEN = {
     "task_arithmetic": "task_arithmetic(a, b, base=base, weight=[0.6, 0.4], lambda=0.9)",
     "slerp": "slerp(a, b, t=0.3)",
     "ties": "ties(a, b, base=base, weight=[0.8, 0.7], density=0.5)",
-    "ties_three": "ties(a, b, c, base=base, weight=[0.8, 0.7, 0.4], density=[0.3, 0.5, 0.9], lambda=0.8, normalize=false)",
+    "ties_three": "ties(a, b, c, base=base, weight=[0.8, 0.7, 0.4], density=[0.3, 0.5, 0.9], lambda=0.8, "
+    "normalize=false)",
 }
 
 
