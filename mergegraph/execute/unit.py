@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Protocol
 
 import torch
 
-from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
 from mergegraph.ir.graph import TensorRef
@@ -53,7 +53,11 @@ def run_compute(
     unit: Compute, program: Program, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event
 ) -> Done:
     """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile."""
-    return _Run(unit, program, inputs, outputs, arena, cancelled).run()
+    try:
+        return _Run(unit, program, inputs, outputs, arena, cancelled).run()
+    except MergeGraphError as error:
+        place = listed(dict.fromkeys(target.name for target in unit.targets))
+        raise MergeGraphError(*(d if d.place else replace(d, place=place) for d in error.diagnostics)) from None
 
 
 def run_copy(unit: Copy, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event) -> Done:

@@ -23,6 +23,7 @@ class Faults:
         self._shapes: dict[Node, list[str]] = defaultdict(list)
         self._outside: dict[Node, list[str]] = defaultdict(list)
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
+        self._problems: dict[tuple[Node, str], str] = {}
 
     def missing(self, model: Node, name: str, save: Save) -> None:
         """Record that a model lacks a tensor that others have."""
@@ -47,8 +48,8 @@ class Faults:
         self._arithmetic[node].append(f"{name}: {kinds}")
 
     def problem(self, node: Node, name: str, message: str) -> None:
-        """Record that the parameters of an operation make no sense for a tensor, the first of its kind."""
-        self._found.append(self._at(node, "MG323", message, (f"first for the tensor {listed([name])}",)))
+        """Record that the parameters of an operation make no sense for a tensor."""
+        self._problems.setdefault((node, message), name)
 
     def glob(self, select: Node, glob: str, names: Iterable[str]) -> None:
         """Record that a glob matches no tensor."""
@@ -67,6 +68,8 @@ class Faults:
     def _all(self) -> Iterable[Diagnostic]:
         for (model, save), names in self._missing.items():
             yield self._lacking(model, save, names)
+        for (node, message), name in self._problems.items():
+            yield self._at(node, "MG323", message, (f"first for the tensor {listed([name])}",))
         for node, names in self._shapes.items():
             help = (
                 'leave these tensors out: `select { "glob": base, _: … }`',

@@ -10,7 +10,7 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.ir.graph import Graph, TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.group import CopyOf, Group, group
-from mergegraph.plan.plan import Compute, Copy, Plan, Unit, peak_bytes
+from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes
 from mergegraph.plan.program import TILE, Program, compile_program
 from mergegraph.sizes import format_size
 
@@ -128,7 +128,7 @@ def _copy(places: Places, found: CopyOf, share: int) -> Copy:
 
 
 def _copy_peak(places: Places, found: CopyOf, window: int) -> int:
-    return min(window, places(found.sources[0]).nbytes) * min(2, len(found.sources))
+    return aligned(min(window, places(found.sources[0]).nbytes)) * min(2, len(found.sources))
 
 
 def _position(unit: Unit, places: Places) -> tuple[int, int, int]:

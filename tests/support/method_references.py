@@ -82,7 +82,9 @@ def keep_probability(d: Array, density: float, epsilon: float) -> Array:
 
 
 def variance_mask(ds: Sequence[Array], topk: float) -> Mask:
-    """Mark the `⌊topk · #{var > 0}⌋` elements whose variance over the models is largest."""
+    """Mark the `⌊topk · #{var > 0}⌋` elements whose variance over the models is largest, or all if topk is 1."""
+    if topk >= 1:
+        return np.ones(ds[0].shape, bool)
     variance = pairwise_variance(ds)
     k = math.floor(topk * np.count_nonzero(variance))
     return trim(variance, 1.0 if variance.size == 0 else (k + 0.5) / variance.size) != 0 if k else variance < 0

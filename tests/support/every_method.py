@@ -1,0 +1,37 @@
+"""One expression or more of every method and operation, over the models `base`, `a`, `b` and `c`."""
+
+HEADER = 'seed 5\nbase = model("./base")\na = model("./a")\nb = model("./b")\nc = model("./c")\n'
+
+EXPRESSIONS = (
+    "linear(a, b, c, weight=[0.8, 0.7, 0.25])",
+    "passthrough(a, scale=0.75)",
+    "lerp(a, b, t=0.3)",
+    "slerp(a, b, t=0.3)",
+    'slerp(a, b, t=0.3, axis="rows")',
+    'slerp(a, b, t=0.3, axis="columns")',
+    "nuslerp(a, b, weight=[0.6, 0.5])",
+    "nuslerp(a, b, weight=[0.6, 0.5], base=base, flatten=false)",
+    "nuslerp(a, b, weight=[0.6, 0.5], base=base, flatten=false, row_wise=true)",
+    "multislerp(a, b, c, weight=[0.5, 0.3, 0.4], base=base)",
+    "karcher(a, b, c)",
+    "task_arithmetic(a, b, base=base, weight=[0.6, 0.4], lambda=0.9)",
+    "ties(a, b, c, base=base, weight=[0.8, 0.7, 0.4], density=[0.3, 0.5, 0.9])",
+    'base + elect(trim([a, b] - base, 0.2, rescale="l1"), by="count")',
+    "dare_linear(a, b, base=base, density=0.5)",
+    "dare_ties(a, b, base=base, weight=0.6, density=[0.5, 0.7])",
+    'base + drop(a - base, 0.4, rescale="inverse")',
+    "della_linear(a, b, base=base, density=0.5)",
+    "della(a, b, base=base, density=[0.5, 0.4], epsilon=[0.1, 0.3])",
+    'base + drop_ranked(a - base, 0.5, 0.2, rescale="inverse")',
+    "breadcrumbs(a, b, base=base, weight=0.8, density=[0.9, 0.7], gamma=[0.01, 0.1])",
+    'breadcrumbs_ties(a, b, base=base, density=0.5, gamma=0.2) + band(c - base, 0.3, rescale="l1")',
+    "sce(a, b, c, base=base, select_topk=0.4)",
+    "model_stock(a, b, c, base=base)",
+    "model_stock(a, b, c, base=base, filter_wise=true)",
+    "nearswap(base, a, t=0.001)",
+    "arcee_fusion(base, a)",
+    "ram(a, b, c, base=base)",
+    "ramplus_tl(a, b, c, base=base, epsilon=0.001)",
+    "base + where(abs(a - base) > abs(b - base), a - base, clamp(b - base, -0.001, 0.001))",
+    "base + sum(a - base) / max(count(a != b), 1) * sign(b - base)",
+)
