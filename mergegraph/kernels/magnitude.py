@@ -16,6 +16,7 @@ import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library
+from mergegraph.kernels.buffers import Loan, shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
 Histogram: TypeAlias = npt.NDArray[np.int64]
@@ -90,16 +91,17 @@ class _Counter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.index = torch.empty(BLOCK, dtype=torch.int64, device=device)
-        self._counts = torch.zeros(1 << _LOW_BITS, dtype=torch.int32, device=device)
+        self.index = shared(torch.int64, 0, device)
+        self._loan = Loan(_counts, device)
+        self._loan.value.zero_()
         self._pending = 0
-        self._totals = np.zeros(1 << _LOW_BITS, dtype=np.int64)
+        self._totals = np.zeros(0, dtype=np.int64)
 
     def add(self, count: int) -> None:
         """Count the first `count` indices."""
         if self._pending + count > _FULL:
             self._flush()
-        self._counts.scatter_add_(0, self.index[:count], _ones(self.index.device)[:count])
+        self._loan.value.scatter_add_(0, self.index[:count], _ones(self.index.device)[:count])
         self._pending += count
 
     def totals(self) -> Histogram:
@@ -108,9 +110,14 @@ class _Counter:
         return self._totals
 
     def _flush(self) -> None:
-        self._totals += self._counts.cpu().numpy()
-        self._counts.zero_()
+        counts = self._loan.value.cpu().numpy().astype(np.int64)
+        self._totals = counts if not self._totals.size else self._totals + counts
+        self._loan.value.zero_()
         self._pending = 0
+
+
+def _counts(device: torch.device) -> torch.Tensor:
+    return torch.empty(1 << _LOW_BITS, dtype=torch.int32, device=device)
 
 
 @cache
@@ -153,7 +160,6 @@ class BucketHistogram:
         rank = _rank(coarse, k)
         self._bucket = _locate(coarse, rank)[0] << _LOW_BITS if rank else None
         self._counter: _Counter | None = None
-        self._members = np.empty(0, dtype=np.bool_)
 
     def update(self, tile: Tile, x: torch.Tensor) -> None:
         """Take in the next tile."""
@@ -171,11 +177,10 @@ class BucketHistogram:
             return np.zeros(1 << _LOW_BITS, dtype=np.int64)
         return self._counter.totals()
 
-    def _take_on_cpu(self, x: torch.Tensor, index: torch.Tensor, bucket: int) -> int:
+    @staticmethod
+    def _take_on_cpu(x: torch.Tensor, index: torch.Tensor, bucket: int) -> int:
         """Write the lower bits of the members of the bucket to `index`; return how many they are."""
-        if not self._members.size:
-            self._members = np.empty(BLOCK, dtype=np.bool_)
-        bits, members = x.numpy().view(np.uint32), self._members[: x.numel()]
+        bits, members = x.numpy().view(np.uint32), shared(torch.bool, 0, x.device).numpy()[: x.numel()]
         upper = index.numpy().view(np.uint32)[: bits.size]
         np.bitwise_and(bits, _HIGH, out=upper)
         np.equal(upper, bucket, out=members)

@@ -10,6 +10,7 @@ import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.kernels.bits import library, raw, signed
+from mergegraph.kernels.buffers import shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _MASK64 = (1 << 64) - 1
@@ -26,14 +27,11 @@ class RandomBits:
 
     def __init__(self, key: int) -> None:
         self._key = key
-        self._scratch: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def draw(self, block: int, place: int, count: int, device: torch.device) -> torch.Tensor:
         """Return the random bits of `count` elements from a place of a block, as int32 in scratch memory."""
-        if self._scratch is None:
-            self._scratch = tuple(torch.empty(2, BLOCK, dtype=torch.int32, device=device))
-        bits = self._scratch[0][:count]
-        x, shifted = raw(bits), raw(self._scratch[1][:count])
+        bits = shared(torch.int32, 0, device)[:count]
+        x, shifted = raw(bits), raw(shared(torch.int32, 1, device)[:count])
         first, second = block_keys(self._key, block)
         ops: Any = library(bits)
         ops.bitwise_xor(raw(_seeds(device))[place : place + count], signed(first), out=x)

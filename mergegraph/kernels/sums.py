@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mergegraph.kernels.bits import library
+from mergegraph.kernels.buffers import Loan, shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _LEAVES = 16
@@ -26,22 +27,23 @@ class BlockSum:
         self._write = write
         self._total = 0.0
         self._filled = 0
-        self._block: _Block | None = None
+        self._loan: Loan[_Block] | None = None
 
     def update(self, tile: Tile, *tensors: torch.Tensor) -> None:
         """Take in the next tile."""
-        self._block = self._block or _Block(tensors[0].device)
+        self._loan = self._loan or Loan(_Block, tensors[0].device)
+        block = self._loan.value
         flat = [tensor.view(-1) for tensor in tensors]
         for _, place, part in tile.blocks():
             self._filled = place + part.stop - part.start
-            self._write(self._block.values[place : self._filled], *(tensor[part] for tensor in flat))
+            self._write(block.values[place : self._filled], *(tensor[part] for tensor in flat))
             if self._filled == BLOCK:
-                self._close(self._block)
+                self._close(block)
 
     def result(self) -> float:
         """Return the sum."""
-        if self._filled and self._block:
-            self._close(self._block)
+        if self._filled and self._loan:
+            self._close(self._loan.value)
         return self._total
 
     def _close(self, block: _Block) -> None:
@@ -85,7 +87,10 @@ def magnitudes(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Write the products, which are exact: those of two float32 fit into float64."""
-    return room.copy_(x).mul_(room if y.data_ptr() == x.data_ptr() else y)
+    if y.data_ptr() == x.data_ptr():
+        return room.copy_(x).mul_(room)
+    # Multiplying by a float32 tensor would make a float64 copy of it each time.
+    return room.copy_(x).mul_(shared(torch.float64, 0, x.device)[: len(y)].copy_(y))
 
 
 class Count:
