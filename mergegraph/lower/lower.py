@@ -199,7 +199,8 @@ class Lowering:
         self._checked.add(select)
         names = self.namer.names(consumer).names
         for glob in self.namer.unmatched(select, names):
-            self.faults.glob(select, glob, names)
+            if (select, glob) not in self.recipe.optional:
+                self.faults.glob(select, glob, names)
 
 
 def _computable(node: Node) -> Node:

@@ -262,10 +262,12 @@ class Evaluator:
             nodes.append(node)
         patterns = tuple(case.pattern.value for case in select.cases if case.pattern)
         try:
-            return self.applier.placed(field_select(nodes, patterns), self._place(select.span))
+            chosen = self.applier.placed(field_select(nodes, patterns), self._place(select.span))
         except OperandError as error:
             self.findings.error("MG221", error.message, select.span, help=error.help)
             return FAILED
+        self.findings.optional |= {(chosen, c.pattern.value) for c in select.cases if c.pattern and c.optional}
+        return chosen
 
     def _well_formed(self, select: s.Select) -> bool:
         wild = [i for i, case in enumerate(select.cases) if case.pattern is None]

@@ -34,7 +34,7 @@ class Recipe:
     """A resolved recipe: names bound, types checked, methods expanded. Nothing has been read yet.
 
     `models` are the checkpoints that the saves need, in order of first use. `spans` and `names` say where each node
-    was written and what it was called there.
+    was written and what it was called there; `optional` are the globs of `select`s that may match no tensor.
     """
 
     source: Source
@@ -44,6 +44,7 @@ class Recipe:
     spans: Mapping[Node, Span]
     names: Mapping[Node, str]
     warnings: tuple[Diagnostic, ...]
+    optional: frozenset[tuple[Node, str]] = frozenset()
 
     def nodes(self) -> list[Node]:
         """Return the distinct nodes that the saves need, inputs first."""

@@ -91,6 +91,7 @@ class _Resolver:
             self.findings.spans,
             self.findings.names,
             tuple(sorted(self.findings.diagnostics, key=self._position)),
+            frozenset(self.findings.optional),
         )
 
     def _position(self, diagnostic: Diagnostic) -> tuple[bool, int]:

@@ -51,11 +51,15 @@ class Definition:
 
 @dataclass(slots=True)
 class Findings:
-    """What has been found so far: errors and warnings, the places and names of nodes."""
+    """What has been found so far: errors and warnings, the places and names of nodes.
+
+    `optional` are the globs of `select`s that may match no tensor.
+    """
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     spans: dict[Node, Span] = field(default_factory=dict)
     names: dict[Node, str] = field(default_factory=dict)
+    optional: set[tuple[Node, str]] = field(default_factory=set)
 
     def error(
         self, code: str, message: str, span: Span, note: str = "", *more: Label, help: tuple[str, ...] = ()

@@ -162,7 +162,7 @@ class Build:
 
     def case(self, parts: Children) -> s.Case:
         pattern = parts[0] if isinstance(parts[0], s.String) else None
-        return s.Case(pattern, parts[2], _span(parts))
+        return s.Case(pattern, parts[-1], _span(parts), optional=parts[1] == "?")
 
     def name(self, parts: Children) -> s.Name:
         return _name(parts[0])

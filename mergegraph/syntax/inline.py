@@ -56,7 +56,7 @@ def element_parts(element: Element) -> tuple[str, s.Expression | None]:
         case s.Argument(name, value):
             return (f"{name.name}=" if name else ""), value
         case s.Case(pattern, value):
-            return f"{quote(pattern.value) if pattern else '_'}: ", value
+            return f"{quote(pattern.value) if pattern else '_'}{'?' if element.optional else ''}: ", value
         case s.Parameter(name, None, variadic):
             return f"{'*' if variadic else ''}{name.name}", None
         case s.Parameter(name, default):

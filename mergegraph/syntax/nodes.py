@@ -89,11 +89,12 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of a `select`; `pattern` is None for `_`."""
+    """One line of a `select`; `pattern` is None for `_`. An `optional` one, `"glob"?: value`, may match no tensor."""
 
     pattern: String | None
     value: Expression
     span: Span
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def _head(node: Node) -> str:
         case s.Argument(name):
             return f"argument {name.name if name else ''}".rstrip()
         case s.Case(pattern):
-            return f"case {quote(pattern.value) if pattern else '_'}"
+            return f"case {quote(pattern.value) if pattern else '_'}{'?' if node.optional else ''}"
         case s.Name(name):
             return f"name {name}"
         case s.Number():
