@@ -27,8 +27,8 @@ def quotient(x: float, y: float) -> float:
 
 
 def signum(x: float) -> float:
-    """Return −1, 0 or 1."""
-    return math.nan if math.isnan(x) else float((x > 0) - (x < 0))
+    """Return −1, 0 or 1; 0 of NaN, as for tensors."""
+    return float((x > 0) - (x < 0))
 
 
 def smaller(x: float, y: float) -> float:

@@ -108,8 +108,10 @@ def _arguments(node: Node, names: Mapping[Node, str]) -> Iterator[str]:
     for name, value in op.group(node.inputs).items():
         text = f"[{', '.join(names[v] for v in value)}]" if isinstance(value, list) else names[value]
         yield text if name in required else f"{name}={text}"
-    for name, _ in node.attributes:
-        yield from _given(node, name)
+    usual = {parameter.name: parameter.default for parameter in op.parameters if not parameter.required}
+    for name, value in node.attributes:
+        if value != usual.get(name, ...):
+            yield from _given(node, name)
 
 
 def _save_lines(save: Save, names: Mapping[Node, str]) -> Iterator[str]:
