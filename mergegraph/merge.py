@@ -18,6 +18,7 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.ir.graph import OutputTensor as GraphTensor
 from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
+from mergegraph.own import own_sources
 from mergegraph.plan.plan import Plan
 from mergegraph.recipe.recipe import Save
 from mergegraph.report.mermaid import recipe_mermaid
@@ -163,7 +164,8 @@ def _shape(compilation: Compilation, tensor: GraphTensor) -> tuple[int, ...]:
 
 def _plan_hash(compilation: Compilation, save: Save) -> str:
     """Return what decides the bytes of an output, apart from its inputs and the versions."""
-    text = f"{compilation.source.text}\0{save.path}\0{compilation.exact}"
+    own = own_sources(node.op for node in compilation.recipe.nodes())
+    text = f"{compilation.source.text}\0{save.path}\0{compilation.exact}{own}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

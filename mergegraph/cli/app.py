@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -21,7 +22,15 @@ TERMINATED = 143
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mergegraph")
-def app() -> None:
+@click.option(
+    "--ops",
+    "own",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Run a Python file that declares operations of your own with `mergegraph.op`.",
+)
+def app(own: tuple[Path, ...]) -> None:
     """Compile and run merges of neural-network checkpoints.
 
     A recipe says what the merged model is:
@@ -38,6 +47,11 @@ def app() -> None:
     Exit codes: 0 done, 1 merge failed, 2 recipe wrong, 3 input missing or bad, 4 not enough memory or disk,
     130 interrupted.
     """
+    if own:
+        from mergegraph.own import load
+
+        for path in own:
+            load(path)
 
 
 for _command in (
@@ -95,7 +109,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 def _stopped(how: str, arguments: Iterable[str], code: int) -> int:
     words = list(arguments)
-    if words[:1] == ["run"]:
+    if "run" in words:
         again = " ".join([*words, *([] if "--resume" in words else ["--resume"])])
         click.echo(f"{how}; nothing is lost, go on with: mergegraph {again}", err=True)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import Any, Protocol
 
@@ -13,8 +14,8 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
 from mergegraph.ir.graph import TensorRef
-from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, Tile
-from mergegraph.ops import OPS, Locality
+from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, Tile, count_nonfinite
+from mergegraph.ops import OPS, Locality, Op
 from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window
 from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program
 from mergegraph.write.digest import TensorDigest
@@ -125,6 +126,8 @@ class _Run:
             count = min(window, self.elements - start)
             self._read(phase, start, count)
             for offset in range(0, count, written):
+                if self.cancelled.is_set():
+                    raise Cancelled
                 part = min(written, count - offset)
                 self._tiles(phase, kernels, start, offset, part)
                 self._write(phase, start + offset, part)
@@ -135,8 +138,6 @@ class _Run:
 
     def _read(self, phase: Phase, start: int, count: int) -> None:
         for index in phase.reads:
-            if self.cancelled.is_set():
-                raise Cancelled
             if self.unit.resident and index in self.loaded:
                 continue
             dtype = self.program.inputs[index].dtype
@@ -161,7 +162,7 @@ class _Run:
         """Return a kernel and its arguments for every tile."""
         if kernel is None:
             operands = [views.of(x) for x in (instruction.out, *instruction.inputs)]
-            return POINTWISE[instruction.op], list(zip(*operands, strict=True))
+            return _function(instruction), list(zip(*operands, strict=True))
         tiles = [x for x in instruction.inputs if _is_tile(x)]
         out = [instruction.out] if instruction.out.kind != "scalar" else []
         return kernel.update, list(zip(places, *(views.of(x) for x in (*out, *tiles)), strict=True))
@@ -186,7 +187,7 @@ class _Run:
             dtype = self.program.outputs[index].dtype
             tensor, raw = self.outputs[index]
             part = raw[: dtype.nbytes(count)]
-            self.nonfinite[index] += _nonfinite(tensor[:count])
+            self.nonfinite[index] += count_nonfinite(tensor[:count])
             self.digests[index].update(part)
             self.writer.write(self.unit.targets[index], dtype.nbytes(start), part)
 
@@ -202,35 +203,54 @@ class _Views:
         self.sizes = sizes
         self.offset = offset
         self.row = run.program.row if phase.rows else 0
+        self._found: dict[Operand, list[Any]] = {}
 
     def of(self, operand: Operand) -> list[Any]:
-        """Return what `operand` is for every tile."""
+        """Return what `operand` is for every tile. Views are made once: each takes as long as thousands of elements."""
+        if operand not in self._found:
+            self._found[operand] = self._views(operand)
+        return self._found[operand]
+
+    def _views(self, operand: Operand) -> list[Any]:
         if isinstance(operand, float):
             return [operand] * len(self.sizes)
         if operand.kind == "scalar":
             return [self.run.scalars[operand.index]] * len(self.sizes)
         if operand.kind == "register":
             register = self.run.registers[operand.index]
-            return [self._shaped(register[:size]) for size in self.sizes]
+            whole, last = (self._shaped(register[: self.sizes[i]]) for i in (0, -1))
+            return [*[whole] * (len(self.sizes) - 1), last]
         buffers = self.run.inputs if operand.kind == "input" else self.run.outputs
         begin = self.offset if operand.kind == "input" else 0
-        whole = buffers[operand.index][0][begin : begin + sum(self.sizes)]
-        pieces = torch.split_with_sizes(whole, list(self.sizes))
-        return [self._shaped(piece) for piece in pieces]
+        window = buffers[operand.index][0][begin : begin + sum(self.sizes)]
+        return [self._shaped(piece) for piece in torch.split_with_sizes(window, list(self.sizes))]
 
     def _shaped(self, piece: torch.Tensor) -> torch.Tensor:
         return piece.view(-1, self.row) if self.row else piece
 
 
-def _nonfinite(tensor: torch.Tensor) -> int:
-    """Count the NaN and infinite elements. The sum is finite if all are, and cheaper to look at first."""
-    if torch.isfinite(tensor.sum(dtype=torch.float32)):
-        return 0
-    return int((~torch.isfinite(tensor)).sum())
+def _function(instruction: Instruction) -> Callable[..., None]:
+    """Return the function that computes a tile into its first argument from the others."""
+    op = OPS[instruction.op]
+    return POINTWISE[instruction.op] if op.kernel is None else partial(_own, op, dict(instruction.attributes))
+
+
+def _own(op: Op[Any], settings: dict[str, Any], out: torch.Tensor, *operands: Any) -> None:
+    """Run the kernel of somebody's own operation. MergeGraphError (MG455) if it fails."""
+    assert op.kernel is not None
+    try:
+        result = op.kernel(*op.group(operands).values(), **settings)
+        if result.shape != out.shape:
+            raise ValueError(f"it made {list(result.shape)} of {list(out.shape)}")
+    except Exception as error:
+        message = f"the operation `{op.name}` failed: {type(error).__name__}: {escape(str(error))}"
+        raise MergeGraphError(Diagnostic("MG455", message, status=1)) from error
+    out.copy_(result)
 
 
 def _stateful(instruction: Instruction) -> bool:
-    return OPS[instruction.op].locality is not Locality.POINTWISE
+    op = OPS[instruction.op]
+    return op.locality is not Locality.POINTWISE and op.kernel is None
 
 
 def _is_tile(operand: Operand) -> bool:

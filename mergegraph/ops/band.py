@@ -16,7 +16,13 @@ from mergegraph.ops.subtract import subtract
 from mergegraph.ops.threshold import threshold
 
 
-@op(locality=Locality.REDUCTION, paper="2312.06795")
+def _caution(d: None, density: float | None, gamma: float | None, rescale: str | bool) -> str | None:
+    if density is None or gamma is None or density < 1.0 or gamma <= 0.0:
+        return None
+    return f"density {density:g} keeps all elements, so that `gamma` drops none"
+
+
+@op(locality=Locality.REDUCTION, paper="2312.06795", caution=_caution)
 def band(
     d: Delta, density: Fraction, gamma: Fraction = 0.01, *, rescale: Literal["none", "l1"] | bool = "none"
 ) -> Delta:

@@ -105,7 +105,9 @@ class Op(Generic[P]):
     shape: Callable[..., TensorType] | None
     internal: bool
     check: Callable[..., str | None] | None
+    caution: Callable[..., str | None] | None
     scalar: Callable[..., Any] | None
+    kernel: Callable[..., Any] | None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Node:
         """Apply the operation; numbers become constants. TypeError if the arguments do not fit the signature."""
@@ -129,8 +131,8 @@ class Op(Generic[P]):
         pairs = tuple(attributes)
         return intern(self.name, inputs, pairs, self._type(inputs, pairs))
 
-    def group(self, inputs: Sequence[Node]) -> dict[str, Any]:
-        """Return the inputs of a node by parameter: a node, or a list of nodes for one that takes many."""
+    def group(self, inputs: Sequence[Any]) -> dict[str, Any]:
+        """Return the inputs of a node, or what stands for them, by parameter: one, or a list where it takes many."""
         parameters = [p for p in self.parameters if p.is_input]
         many = sum(p.many for p in parameters)
         present = [p for p in parameters if p.kind != "Key" or len(inputs) >= len(parameters)]
@@ -182,7 +184,9 @@ def op(
     shape: Callable[..., TensorType] | None = None,
     internal: bool = False,
     check: Callable[..., str | None] | None = None,
+    caution: Callable[..., str | None] | None = None,
     scalar: Callable[..., Any] | None = None,
+    kernel: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, Node | float]], Op[P]]:
     """Declare the decorated function as an operation and register it.
 
@@ -190,9 +194,11 @@ def op(
     operations. A `primitive` has no definition: a kernel of its name computes it. `typing` gives the type at the
     level of models where the annotation of the result doesn't, `shape` the one at the level of tensors where it is
     not that of the inputs. An `internal` operation appears in graphs but can't be called in a recipe. `check` is called
-    as the definition is, and says what is wrong with these arguments, if anything is. `scalar` computes the operation
-    where all inputs are scalars: on float64 numbers, by the rules of IEEE 754, without exceptions. A trailing
-    underscore of the function's name is not part of the name.
+    as the definition is, and says what is wrong with these arguments, if anything is; `caution` says what is allowed
+    and hardly meant, of the numbers that a recipe states as such (None for others). `scalar` computes the operation
+    where all inputs are scalars: on float64 numbers, by the rules of IEEE 754, without exceptions. `kernel` is the
+    kernel of a primitive that has none in `kernels/`: it gets tiles and returns one. A trailing underscore of the
+    function's name is not part of the name.
     """
 
     def declare(definition: Callable[P, Node | float]) -> Op[P]:
@@ -209,7 +215,9 @@ def op(
             shape=shape,
             internal=internal,
             check=check,
+            caution=caution,
             scalar=scalar,
+            kernel=kernel,
         )
         if declared.name in OPS:
             raise ValueError(f"an operation named {declared.name!r} exists already")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mergegraph.ir.graph import const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType
-from mergegraph.ops import OPS, Locality
+from mergegraph.ops import OPS, Locality, Op
 from mergegraph.plan.order import Order, Task, least_peak_order
 
 TILE = 65_536
@@ -127,7 +127,7 @@ class _Compiler:
         compiled = [self._phase(number) for number in range(last + 1)]
         orders = [order for _, order in compiled]
         phases = tuple(phase for phase, _ in compiled)
-        stateful = [i for p in phases for i in p.tiles if OPS[i.op].locality is not Locality.POINTWISE]
+        stateful = [i for p in phases for i in p.tiles if _allocates(OPS[i.op])]
         return Program(
             inputs=tuple(n.tensor for n in self.inputs),
             outputs=tuple(n.tensor for n in self.roots),
@@ -245,6 +245,11 @@ def is_tile(node: Node) -> bool:
     if is_leaf(node) or const_value(node) is not None:
         return node.op == "input"
     return node.tensor.shape != () and OPS[node.op].returns != "Stat"
+
+
+def _allocates(op: Op[Any]) -> bool:
+    """Tell whether a kernel takes memory of its own."""
+    return op.locality is not Locality.POINTWISE or op.kernel is not None
 
 
 def in_place(node: Node) -> bool:

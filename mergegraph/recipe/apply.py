@@ -118,6 +118,9 @@ class Applier:
         except OperandError as error:
             self.findings.error("MG221", error.message, span, help=error.help)
             raise Rejected from None
+        caution = _caution(op, node)
+        if caution:
+            self.findings.warn("MG262", caution, span)
         return self.placed(node, span)
 
     def placed(self, node: Node, span: Span) -> Node:
@@ -220,6 +223,19 @@ class Applier:
             help=("give one value for all, or as many as there are models",),
         )
         raise Rejected
+
+
+def _caution(op: Op[Any], node: Node) -> str | None:
+    """Return what an operation has to say of the numbers it is given, None where it has nothing to say."""
+    if op.caution is None:
+        return None
+    given = {n: [*map(_stated, v)] if isinstance(v, list) else _stated(v) for n, v in op.group(node.inputs).items()}
+    return op.caution(**given, **dict(node.attributes))
+
+
+def _stated(node: Node) -> float | None:
+    value = node.attribute("value") if node.op == "number" else None
+    return value if isinstance(value, float) else None
 
 
 def _wanted(parameter: Parameter) -> str:

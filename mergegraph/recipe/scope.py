@@ -71,4 +71,6 @@ class Findings:
 
     def warn(self, code: str, message: str, span: Span, note: str = "", help: tuple[str, ...] = ()) -> None:
         """Report something that is allowed and probably not meant."""
-        self.diagnostics.append(Diagnostic(code, message, (Label(span, note),), help, severity="warning"))
+        found = Diagnostic(code, message, (Label(span, note),), help, severity="warning")
+        if found not in self.diagnostics:
+            self.diagnostics.append(found)
