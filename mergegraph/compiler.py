@@ -20,6 +20,7 @@ from mergegraph.recipe.recipe import Recipe, text_attribute
 from mergegraph.recipe.resolve import resolve
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
+from mergegraph.syntax.yaml.recipe import Read, read_yaml
 
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
@@ -28,6 +29,9 @@ MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
 MAX_RECIPE_BYTES = 1 << 20
+
+YAML_SUFFIXES = (".yml", ".yaml")
+"""How the names of recipes in YAML end."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,20 @@ class Compilation:
     exact: bool = True
 
     @cached_property
+    def _read(self) -> Read:
+        if self.source.name.endswith(YAML_SUFFIXES):
+            return read_yaml(self.source)
+        return Read(parse(self.source.text, self.source.name))
+
+    @property
     def syntax(self) -> s.Recipe:
         """The text, parsed."""
-        return parse(self.source.text, self.source.name)
+        return self._read.syntax
+
+    @property
+    def text_warnings(self) -> tuple[Diagnostic, ...]:
+        """What is allowed in the text and probably not meant."""
+        return self._read.warnings
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -103,7 +118,7 @@ class Compilation:
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
         found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
-        return (*self.recipe.warnings, *found)
+        return (*self.text_warnings, *self.recipe.warnings, *found)
 
     def _open(self, model: Node) -> Checkpoint:
         revision = model.attribute("revision")

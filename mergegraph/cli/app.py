@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from mergegraph import __version__
-from mergegraph.cli import check, demo, explain, fmt, graph, inspect, merge, methods, verify
+from mergegraph.cli import check, convert, demo, explain, fmt, graph, inspect, merge, methods, verify
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import MergeGraphError
 
@@ -62,6 +62,7 @@ for _command in (
     inspect.command,
     methods.command,
     fmt.command,
+    convert.command,
     verify.command,
     demo.command,
 ):

@@ -36,7 +36,7 @@ def parse_with_trivia(text: str, name: str) -> tuple[Recipe, Trivia]:
     """Return the Syntax of a recipe and what the Syntax leaves out. MergeGraphError with every mistake."""
     source = Source(name, text.removeprefix("\ufeff"))
     _refuse_large(source)
-    reading = Reading(source, findings=_hidden_characters(source))
+    reading = Reading(source, findings=hidden_characters(source))
     statements = _read(reading)
     if reading.findings:
         raise MergeGraphError(*_in_order(reading.findings))
@@ -65,7 +65,7 @@ def _refuse_large(source: Source) -> None:
         raise MergeGraphError(Diagnostic("MG116", message, place=source.name, help=("is it a recipe at all?",)))
 
 
-def _hidden_characters(source: Source) -> list[Diagnostic]:
+def hidden_characters(source: Source) -> list[Diagnostic]:
     """Return an error for the first hidden character of each line, comments and strings included."""
     found: dict[int, Diagnostic] = {}
     for character in _HIDDEN.finditer(source.text):

@@ -1,0 +1,184 @@
+"""Turn mergekit's configurations into the Syntax of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mergegraph.diagnostics import Label, Source, Span, did_you_mean, escape
+from mergegraph.syntax import nodes as s
+from mergegraph.syntax.yaml.bindings import Bindings
+from mergegraph.syntax.yaml.make import argument
+from mergegraph.syntax.yaml.merging import Merged, Merging
+from mergegraph.syntax.yaml.methods import METHODS
+from mergegraph.syntax.yaml.notes import Notes
+from mergegraph.syntax.yaml.parameters import Level, Parameters
+from mergegraph.syntax.yaml.references import reference
+from mergegraph.syntax.yaml.section import Section
+from mergegraph.syntax.yaml.slices import Slice, slices, whole_models
+from mergegraph.syntax.yaml.tree import Entry, Map, Scalar, Tree, head
+
+KEYS = (
+    *("merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype"),
+    *("tokenizer_source", "tokenizer", "chat_template", "name"),
+)
+"""The keys of a configuration."""
+
+OUTPUT = "merged"
+"""The folder of an output that has no name, where the command line gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """A merge of the text, which is written unless another merge uses it."""
+
+    name: str
+    save: s.Save
+
+
+def read_mergekit(documents: Iterable[Tree], source: Source, notes: Notes) -> s.Recipe:
+    """Return the recipe of one or several configurations. MergeGraphError with every mistake in them.
+
+    A configuration may name earlier ones as models. Those that no other names are saved.
+    """
+    reader = _Reader(notes)
+    for document in documents:
+        reader.configuration(document)
+    notes.check()
+    return s.Recipe(tuple(reader.statements()), Span(source, 0, len(source.text)))
+
+
+@dataclass(slots=True)
+class _Reader:
+    notes: Notes
+    bindings: Bindings = field(default_factory=Bindings)
+    outputs: list[_Output] = field(default_factory=list)
+    titles: dict[str, _Output] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def statements(self) -> Iterator[s.Statement]:
+        yield from self.bindings
+        yield from (output.save for output in self.outputs if output.name not in self.used)
+
+    def configuration(self, tree: Tree) -> None:
+        """Read one configuration."""
+        top = Section(tree, "a configuration", KEYS, self.notes)
+        top.need("merge_method", "such as `merge_method: linear`")
+        word = top.text("merge_method")
+        method = METHODS.get(word.text) if word else None
+        if word is None or method is None:
+            self._unknown_method(word)
+            return
+        base = self._model(top.get("base_model"))
+        if method.needs_base:
+            top.need("base_model", f"`{word.text}` merges others into a base")
+        parameters = Parameters(word.text, method, self.notes)
+        found = list(self._slices(top, parameters))
+        if not found or (method.needs_base and base is None):
+            return
+        merged = Merging(s.Name(word.text, word.span), method, base, parameters, self.bindings).merge(found)
+        self._finish(top, merged, self.bindings.donor(base or found[0].inputs[0].model))
+
+    def _unknown_method(self, word: Scalar | None) -> None:
+        if word:
+            help = (*did_you_mean(word.text, METHODS), f"it is one of: {', '.join(METHODS)}")
+            self.notes.error("MG166", f"unknown merge method `{escape(word.text)}`", word.span, help=help)
+
+    def _slices(self, top: Section, parameters: Parameters) -> Iterator[Slice]:
+        levels: tuple[Level, ...] = (parameters.level("configuration", top.get("parameters")),)
+        section = top
+        if self._one_of(top, ("models", "slices", "modules")) and "modules" in top:
+            section = Section(self._module(top), "a module", ("models", "slices", "parameters"), self.notes)
+            levels = (parameters.level("module", section.get("parameters")), *levels)
+            self._one_of(section, ("models", "slices"))
+        if "models" in section:
+            found = whole_models(section, levels, self._model, parameters)
+            yield from (found,) if found.inputs else ()
+        else:
+            yield from slices(section, levels, self._model, parameters)
+
+    def _one_of(self, section: Section, keys: tuple[str, ...]) -> bool:
+        """Tell whether one of the keys is there; note an error if none or several are."""
+        given = [f"`{key}`" for key in keys if key in section]
+        if len(given) == 1:
+            return True
+        *most, last = (f"`{key}`" for key in keys)
+        found = f"it has {' and '.join(given)}" if given else "it has none"
+        message = f"{section.what} has one of {', '.join(most)} and {last}"
+        self.notes.error("MG162", message, head(section.span), found, help=("`models` merges whole models",))
+        return False
+
+    def _module(self, top: Section) -> Tree:
+        """Return the module named `default`."""
+        tree = top.get("modules")
+        entries: tuple[Entry, ...] = tree.entries if isinstance(tree, Map) else ()
+        found = next((entry.value for entry in entries if entry.key.text == "default"), None)
+        if found is None and tree is not None:
+            self.notes.error("MG162", "`modules` needs `default`", head(tree.span))
+        for entry in entries:
+            if entry.key.text != "default":
+                message = "modules other than `default` are not available yet"
+                self.notes.error("MG205", message, entry.key.span, "planned")
+        return found or Map((), top.place("modules"))
+
+    def _model(self, tree: Tree | None) -> str | None:
+        """Return the name that a model is bound to; None, with the error noted, if the value names none."""
+        output = self.titles.get(tree.text) if isinstance(tree, Scalar) else None
+        if output:
+            self.used.add(output.name)
+            return output.name
+        found = reference(tree, self.notes) if tree else None
+        return self.bindings.model(found, head(tree.span)) if tree and found else None
+
+    def _finish(self, top: Section, merged: Merged, donor: str) -> None:
+        """Bind a merge to its name, and note it as an output."""
+        title = top.text("name")
+        if title and title.text in self.titles:
+            first = Label(self.titles[title.text].save.path.span, "first time")
+            message = f"two merges are named `{escape(title.text)}`"
+            self.notes.error("MG167", message, title.span, "second time", first)
+            return
+        path = s.String(title.text if title else OUTPUT, title.span if title else head(top.span))
+        name = self.bindings.value(merged.value, path.value)
+        options = tuple(self._options(top, merged.donor, donor))
+        output = _Output(name.name, s.Save(name, path, options, name.span))
+        self.bindings.donors[name.name] = donor
+        self.outputs.append(output)
+        if title:
+            self.titles[title.text] = output
+
+    def _options(self, top: Section, own: str, donor: str) -> Iterator[s.Argument]:
+        """Yield the options of the output. Without any, `own` gives config and tokenizer; they are to be `donor`'s."""
+        key = "out_dtype" if "out_dtype" in top else "dtype"
+        dtype, template = top.text(key), top.text("chat_template")
+        if dtype:
+            yield argument("dtype", s.String(dtype.text, dtype.span), top.place(key))
+        wanted = s.String(donor, head(top.span))
+        tokenizer = self._tokenizer(top, donor) or (wanted if own != donor else None)
+        if tokenizer:
+            yield argument("tokenizer", tokenizer)
+        if own != donor:
+            yield argument("config", wanted)
+        if template:
+            yield argument("chat_template", s.String(template.text, template.span), top.place("chat_template"))
+
+    def _tokenizer(self, top: Section, donor: str) -> s.String | None:
+        """Return the name of the model whose tokenizer is asked for."""
+        source, tokenizer = top.get("tokenizer_source"), top.get("tokenizer")
+        if tokenizer:
+            section = Section(tokenizer, "`tokenizer`", ("source", "tokens", "pad_to_multiple_of"), self.notes)
+            source = section.get("source") or source
+            for key in ("tokens", "pad_to_multiple_of"):
+                if key in section:
+                    self._not_yet(f"`{key}` of a tokenizer is not available yet", section.place(key))
+        word = source.text if isinstance(source, Scalar) else ""
+        if source is None or word == "union":
+            if source:
+                self._not_yet("a union of tokenizers is not available yet", source.span)
+            return None
+        name = donor if word == "base" else self._model(source)
+        return s.String(self.bindings.donor(name), head(source.span)) if name else None
+
+    def _not_yet(self, message: str, span: Span) -> None:
+        help = ("the tokenizer of one model can be taken: `tokenizer_source: base`",)
+        self.notes.error("MG205", message, span, "planned", help=help)

@@ -1,0 +1,76 @@
+"""Read how a mergekit configuration names models: `path`, `org/name@revision`, `base+adapter`, or a map."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mergegraph.diagnostics import Span
+from mergegraph.syntax.vocabulary import KEYWORDS
+from mergegraph.syntax.yaml.notes import Notes
+from mergegraph.syntax.yaml.section import Section
+from mergegraph.syntax.yaml.tree import Map, Scalar, Tree, head, kind
+
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model as a configuration names it. Equal ones are one model, wherever they stand."""
+
+    source: str
+    revision: str | None
+
+
+def reference(tree: Tree, notes: Notes) -> Reference | None:
+    """Return the model that is named; None, with the error noted, if none is."""
+    if isinstance(tree, Map):
+        return _mapped(tree, notes)
+    if not isinstance(tree, Scalar) or not tree.text.strip():
+        notes.error("MG161", "a model must be a path or a name", head(tree.span), f"this is {kind(tree)}")
+        return None
+    base, plus, _ = tree.text.partition("+")
+    if plus:
+        _no_adapters(tree.span, notes)
+    return _revised(base)
+
+
+def _revised(text: str) -> Reference:
+    """Split off a revision; only models of the Hub have one."""
+    name, _, revision = text.partition("@")
+    if text.startswith((".", "/", "~")) or not revision:
+        return Reference(text, None)
+    return Reference(name, revision)
+
+
+def _mapped(tree: Map, notes: Notes) -> Reference | None:
+    section = Section(tree, "a model", ("model", "lora", "override_architecture"), notes)
+    if "lora" in section:
+        _no_adapters(section.place("lora"), notes)
+    section.need("model", "name it: `model: {path: ./folder}`")
+    inner = section.get("model")
+    if inner is None or not isinstance(inner, Map):
+        return reference(inner, notes) if inner else None
+    path = Section(inner, "a model", ("path", "revision"), notes)
+    path.need("path", "name a folder, or a model of the Hub")
+    source, revision = path.text("path"), path.text("revision")
+    return Reference(source.text, revision.text if revision else None) if source else None
+
+
+def _no_adapters(span: Span, notes: Notes) -> None:
+    help = ("merge the adapter into its base with peft, and name the result",)
+    notes.error("MG205", "adapters are not available yet", span, "planned", help=help)
+
+
+def binding_name(source: str, taken: Collection[str]) -> str:
+    """Return a name for a model that is not taken yet: the last part of its path, made of letters and digits."""
+    last = re.split(r"[/\\:]", source.rstrip("/\\"))[-1]
+    word = re.sub(r"[^A-Za-z0-9]+", "_", last).strip("_")[:LONGEST_NAME] or "model"
+    if not word[0].isalpha() or word in KEYWORDS.values():
+        word = f"model_{word}"
+    found, count = word, 1
+    while found in taken:
+        count += 1
+        found = f"{word}_{count}"
+    return found

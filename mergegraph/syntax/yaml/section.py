@@ -1,0 +1,71 @@
+"""Read maps whose keys are known: what is none of them is an error that offers the closest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mergegraph.diagnostics import Span, did_you_mean, escape
+from mergegraph.syntax.yaml.notes import Notes
+from mergegraph.syntax.yaml.scalars import is_null
+from mergegraph.syntax.yaml.tree import Entry, Items, Map, Scalar, Tree, head, kind
+
+
+class Section:
+    """A map that is called `what`. Keys without a value count as absent."""
+
+    def __init__(self, tree: Tree, what: str, keys: Collection[str], notes: Notes) -> None:
+        self.what = what
+        self.notes = notes
+        self.span = tree.span
+        self._entries: dict[str, Entry] = {}
+        for entry in self._read(tree):
+            if entry.key.text not in keys:
+                self._unknown(entry.key, keys)
+            elif not is_null(entry.value):
+                self._entries[entry.key.text] = entry
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def get(self, key: str) -> Tree | None:
+        """Return the value of a key."""
+        entry = self._entries.get(key)
+        return entry.value if entry else None
+
+    def place(self, key: str) -> Span:
+        """Return where a key stands; the whole section where it doesn't."""
+        entry = self._entries.get(key)
+        return entry.key.span if entry else head(self.span)
+
+    def text(self, key: str) -> Scalar | None:
+        """Return a value that must be text; None if it is absent, or, with the error noted, anything else."""
+        value = self.get(key)
+        if value is None or (isinstance(value, Scalar) and value.text):
+            return value if isinstance(value, Scalar) else None
+        self.notes.error("MG161", f"`{key}` must be text", head(value.span), f"this is {kind(value)}")
+        return None
+
+    def items(self, key: str) -> tuple[Tree, ...]:
+        """Return a value that must be a list; none, with the error noted, if it is anything else."""
+        value = self.get(key)
+        if value is None or isinstance(value, Items):
+            return value.items if isinstance(value, Items) else ()
+        self.notes.error("MG161", f"`{key}` must be a list", head(value.span), f"this is {kind(value)}")
+        return ()
+
+    def need(self, key: str, help: str) -> None:
+        """Note an error if a key is absent."""
+        if key not in self._entries:
+            self.notes.error("MG162", f"{self.what} needs `{key}`", head(self.span), help=(help,))
+
+    def _read(self, tree: Tree) -> tuple[Entry, ...]:
+        if isinstance(tree, Map):
+            return tree.entries
+        if not is_null(tree):
+            self.notes.error("MG161", f"{self.what} must be a map", head(tree.span), f"this is {kind(tree)}")
+        return ()
+
+    def _unknown(self, key: Scalar, keys: Collection[str]) -> None:
+        help = (*did_you_mean(key.text, keys), f"it takes: {', '.join(keys)}")
+        message = f"{self.what} has no key `{escape(key.text)}`"
+        self.notes.error("MG160", message, key.span, "unknown key", help=help)

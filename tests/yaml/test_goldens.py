@@ -1,0 +1,49 @@
+"""mergekit's configurations, unchanged, give mergekit's tensors; imported as text they give the same bytes."""
+
+from pathlib import Path
+
+import golden
+import pytest
+from families import make_family, read_model
+
+from mergegraph.compiler import Compilation, read_recipe
+from mergegraph.diagnostics import Source
+from mergegraph.merge import Options, merge
+from mergegraph.syntax.format import format_recipe
+
+CONFIGURATIONS = sorted(path.stem for path in golden.GOLDEN.glob("*.yml"))
+STUDY = Path(__file__).parent.parent / "fixtures" / "yaml" / "study"
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_mergekit_agrees(name, tmp_path):
+    merge(read_recipe(golden.config(name)), tmp_path / "out", Options())
+    golden.assert_golden(read_model(tmp_path / "out"), name)
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """A folder with three models of 32 layers."""
+    folder = tmp_path_factory.mktemp("family")
+    make_family(
+        folder, models=("base", "code", "math"), layers=32, hidden=8, intermediate=8, vocab=16, heads=2, kv_heads=1
+    )
+    return folder
+
+
+def data(folder):
+    """Return the bytes of all that a loader reads; the card and the manifest quote the recipe."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.name: path.read_bytes() for path in paths if path.name not in ("README.md", "mergegraph.json")}
+
+
+@pytest.mark.parametrize("path", sorted(STUDY.glob("*.yml")), ids=lambda path: path.stem)
+def test_the_imported_text_gives_the_same_bytes(path, family, tmp_path):
+    written = Compilation(Source(path.name, path.read_text()), family)
+    imported = Compilation(Source("imported.merge", format_recipe(written.syntax)), family)
+    merge(written, tmp_path / "yaml", Options())
+    merge(imported, tmp_path / "text", Options())
+    assert data(tmp_path / "yaml") == data(tmp_path / "text")
+    layers = 48 if path.stem == "passthrough" else 32
+    assert f'"num_hidden_layers": {layers}' in (tmp_path / "yaml" / "config.json").read_text()
+    assert written.warnings() == ()
