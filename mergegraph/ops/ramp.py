@@ -15,5 +15,5 @@ def _typing(inputs: Sequence[Node]) -> Type:
 
 @op(locality=Locality.LAYOUT, primitive=True, typing=_typing)
 def ramp(*, values: tuple[float, ...], outside: float | None = None) -> Field:
-    """Interpolate linearly over the layers of a model, first to last; `outside` is for tensors in no layer."""
+    """Interpolate linearly over the layers of a model, first to last; `outside` is for other tensors."""
     return primitive()

@@ -11,7 +11,7 @@ from mergegraph.ops.spherical_mean import combined
 
 @op(locality=Locality.REDUCTION)
 def riemannian_mean(xs: Points, max_iter: Scalar = 10, tol: Scalar = 1e-5) -> Point:
-    """Take the point on the sphere with the least sum of squared angles to the directions, as long as the mean norm.
+    """Take the direction with the least sum of squared angles to those of all, as long as the mean norm.
 
     From `q = Σ uᵢ / ‖Σ uᵢ‖` on, each of at most `max_iter` steps follows the mean `T` of the logarithms
     `θᵢ / sin θᵢ · (uᵢ − cos θᵢ q)` to `q cos ‖T‖ + T sin ‖T‖ / ‖T‖`, until `‖T‖ < tol`. All points it comes by are

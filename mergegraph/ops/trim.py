@@ -17,7 +17,7 @@ from mergegraph.ops.where import where
 
 @op(locality=Locality.REDUCTION, paper="2306.01708")
 def trim(d: Delta, density: Fraction, *, rescale: Literal["none", "l1"] | bool = "none") -> Delta:
-    """Keep the `k = max(1, ⌊density·N⌋)` elements of largest magnitude, ties by lowest index; zero the rest.
+    """Keep the `k = max(1, ⌊density·N⌋)` elements of largest magnitude, first of equals; zero the rest.
 
     Density 1 or more keeps all, 0 or less nothing.
     `rescale="l1"`, or `true`, multiplies by `‖d‖₁ / ‖kept‖₁` (unless either is below 1e-7).

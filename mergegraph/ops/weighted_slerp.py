@@ -39,12 +39,12 @@ def weighted_slerp(
     row_wise: bool = False,
     axis: Literal["rows", "columns"] | None = None,
 ) -> Point:
-    """Interpolate two models on their great circle, `t = w₂ / (w₁ + w₂)` of the way; 0.5 if the sum is below 1e-8.
+    """Interpolate two models on their great circle, `t = w₂ / (w₁ + w₂)` of the way.
 
-    It is `lerp` where a norm is at most 1e-8, where the vectors are parallel to twelve digits, and where their cosine
-    is below −0.9995. `axis="rows"` takes every vector along the last axis by itself, `"columns"` every one along the
-    first; `flatten=false` is the former, with `row_wise=true` the latter, as in mergekit. A model of weight 0 is not
-    read.
+    Where the sum is below 1e-8, t is 0.5. It is `lerp` where a norm is at most 1e-8, where the vectors are parallel to
+    twelve digits, and where their cosine is below −0.9995. `axis="rows"` takes every vector along the last axis by
+    itself, `"columns"` every one along the first; `flatten=false` is the former, with `row_wise=true` the latter, as
+    in mergekit. A model of weight 0 is not read.
     """
     if len(xs) == 1:
         return xs[0]
