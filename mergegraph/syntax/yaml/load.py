@@ -6,6 +6,7 @@ that come twice are errors, and so are depth and size beyond what any recipe has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import yaml
@@ -17,6 +18,8 @@ from mergegraph.syntax.yaml.tree import Entry, Items, Map, Scalar, Tree, head
 
 MAX_DEPTH = 64
 """How deep lists and maps may lie in each other."""
+
+_TOO_DEEP = re.compile(rf"(?:[\[{{][ \n]*+){{{MAX_DEPTH + 1}}}")
 
 
 def load(source: Source) -> tuple[Tree, ...]:
@@ -43,7 +46,11 @@ class _Loader:
         self.events: Iterator[yaml.Event] = yaml.parse(source.text, Loader=yaml.SafeLoader)
 
     def documents(self) -> tuple[Tree, ...]:
-        return tuple(self._tree(event, 0) for event in self.events if isinstance(event, yaml.NodeEvent))
+        # Before its first event, PyYAML takes time with the square of how deep a text begins.
+        begins = _TOO_DEEP.search(self.source.text)
+        if begins:
+            self._too_deep(begins.end() - 1)
+        return tuple(self._tree(event, 1) for event in self.events if isinstance(event, yaml.NodeEvent))
 
     def _tree(self, event: yaml.Event, depth: int) -> Tree:
         self._check(event, depth)
@@ -83,11 +90,8 @@ class _Loader:
 
     def _check(self, event: yaml.Event, depth: int) -> None:
         span = self._span(event)
-        if depth > MAX_DEPTH:
-            self.notes.error(
-                "MG156", f"this is nested more than {MAX_DEPTH} deep", Span(self.source, span.start, span.start + 1)
-            )
-            self.notes.check()
+        if depth > MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
+            self._too_deep(span.start)
         if isinstance(event, yaml.AliasEvent):
             help = ("write the value out again; recipes in the language of MergeGraph can name values",)
             self.notes.error("MG154", "aliases are not read", span, help=help)
@@ -98,6 +102,11 @@ class _Loader:
         if tag is not None:
             help = ("remove it: the kind of a value is seen from the value",)
             self.notes.error("MG155", "tags are not read", head(span), help=help)
+
+    def _too_deep(self, start: int) -> None:
+        place = Span(self.source, start, start + 1)
+        self.notes.error("MG156", f"this is nested more than {MAX_DEPTH} deep", place)
+        self.notes.check()
 
     def _span(self, first: yaml.Event, last: yaml.Event | None = None) -> Span:
         start, end = first.start_mark, (last or first).end_mark

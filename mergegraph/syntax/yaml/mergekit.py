@@ -10,7 +10,7 @@ from mergegraph.syntax import nodes as s
 from mergegraph.syntax.yaml.bindings import Bindings
 from mergegraph.syntax.yaml.make import argument
 from mergegraph.syntax.yaml.merging import Merged, Merging
-from mergegraph.syntax.yaml.methods import METHODS
+from mergegraph.syntax.yaml.methods import ELSEWHERE, METHODS
 from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.parameters import Level, Parameters
 from mergegraph.syntax.yaml.references import reference
@@ -62,7 +62,7 @@ class _Reader:
 
     def configuration(self, tree: Tree) -> None:
         """Read one configuration."""
-        top = Section(tree, "a configuration", KEYS, self.notes)
+        top = Section(tree, "a configuration", KEYS, self.notes, ELSEWHERE)
         top.need("merge_method", "such as `merge_method: linear`")
         word = top.text("merge_method")
         method = METHODS.get(word.text) if word else None
@@ -88,7 +88,10 @@ class _Reader:
         levels: tuple[Level, ...] = (parameters.level("configuration", top.get("parameters")),)
         section = top
         if self._one_of(top, ("models", "slices", "modules")) and "modules" in top:
-            section = Section(self._module(top), "a module", ("models", "slices", "parameters"), self.notes)
+            module = self._module(top)
+            if module is None:
+                return
+            section = Section(module, "a module", ("models", "slices", "parameters"), self.notes)
             levels = (parameters.level("module", section.get("parameters")), *levels)
             self._one_of(section, ("models", "slices"))
         if "models" in section:
@@ -100,26 +103,24 @@ class _Reader:
     def _one_of(self, section: Section, keys: tuple[str, ...]) -> bool:
         """Tell whether one of the keys is there; note an error if none or several are."""
         given = [f"`{key}`" for key in keys if key in section]
-        if len(given) == 1:
-            return True
+        if len(given) == 1 or section.damaged:
+            return len(given) == 1
         *most, last = (f"`{key}`" for key in keys)
         found = f"it has {' and '.join(given)}" if given else "it has none"
         message = f"{section.what} has one of {', '.join(most)} and {last}"
         self.notes.error("MG162", message, head(section.span), found, help=("`models` merges whole models",))
         return False
 
-    def _module(self, top: Section) -> Tree:
-        """Return the module named `default`."""
+    def _module(self, top: Section) -> Tree | None:
+        """Return the module named `default`; None, with the error noted, if there are others or none."""
         tree = top.get("modules")
         entries: tuple[Entry, ...] = tree.entries if isinstance(tree, Map) else ()
-        found = next((entry.value for entry in entries if entry.key.text == "default"), None)
-        if found is None and tree is not None:
-            self.notes.error("MG162", "`modules` needs `default`", head(tree.span))
-        for entry in entries:
-            if entry.key.text != "default":
-                message = "modules other than `default` are not available yet"
-                self.notes.error("MG205", message, entry.key.span, "planned")
-        return found or Map((), top.place("modules"))
+        others = [entry.key.span for entry in entries if entry.key.text != "default"]
+        for span in others:
+            self.notes.error("MG205", "modules other than `default` are not available yet", span, "planned")
+        if not entries:
+            self.notes.error("MG162", "`modules` needs `default`", top.place("modules"))
+        return entries[0].value if entries and not others else None
 
     def _model(self, tree: Tree | None) -> str | None:
         """Return the name that a model is bound to; None, with the error noted, if the value names none."""

@@ -82,3 +82,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 
 PARAMETERS = frozenset(name for method in METHODS.values() for name in method.parameters) | WITHOUT_EFFECT
 """Every parameter of any method."""
+
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {name: f"it belongs under `parameters`: `parameters: {{{name}: …}}`" for name in sorted(PARAMETERS)}
+    | {"layer_range": "it belongs to a source of a slice: `slices: [{sources: [{model: ./a, layer_range: [0, 16]}]}]`"}
+)
+"""Where keys belong that are often written in a wrong place."""

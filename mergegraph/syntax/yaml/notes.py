@@ -34,4 +34,4 @@ class Notes:
 
 
 def _start(diagnostic: Diagnostic) -> int:
-    return diagnostic.labels[0].span.start
+    return diagnostic.labels[0].span.start if diagnostic.labels else 0

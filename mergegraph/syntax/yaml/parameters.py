@@ -79,9 +79,9 @@ class Parameters:
             help = ("end its list with a value without `filter`",)
             self.notes.error("MG162", f"`{name}` has no value for tensors that no filter is for", missing, help=help)
             return None
-        if cases and cases[-1].filter is None:
-            self._warn_of_gradient(name, cases[-1].value)
         chosen = [case for case in cases if case.filter is not None]
+        if len(cases) > len(chosen) and not any(case.filter and "head" in case.filter.text for case in chosen):
+            self._warn_of_gradient(name, cases[-1].value)
         gradient = any(case.value.gradient for case in cases)
         if not chosen:
             return Value(last, gradient)
@@ -103,7 +103,7 @@ class Parameters:
         if name in mine and (place != "source" or name in self.method.models):
             return True
         if name in mine:
-            help = (f"write it under the `parameters` of the configuration, as the {self.name} of all models has one",)
+            help = ("it is one for all models: write it under the `parameters` of the slice or the configuration",)
             self.notes.warn("MG163", f"`{name}` is not a parameter of one model; it is not used", key.span, help=help)
         elif name in PARAMETERS:
             if name not in WITHOUT_EFFECT:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from mergegraph.diagnostics import Span, did_you_mean, escape
 from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.scalars import is_null
 from mergegraph.syntax.yaml.tree import Entry, Items, Map, Scalar, Tree, head, kind
 
+NOWHERE: Mapping[str, str] = {}
+
 
 class Section:
-    """A map that is called `what`. Keys without a value count as absent."""
+    """A map that is called `what`. Keys without a value count as absent; `elsewhere` says where others belong.
 
-    def __init__(self, tree: Tree, what: str, keys: Collection[str], notes: Notes) -> None:
+    `damaged` tells that it has keys that it shouldn't have, or is no map at all.
+    """
+
+    def __init__(
+        self, tree: Tree, what: str, keys: Collection[str], notes: Notes, elsewhere: Mapping[str, str] = NOWHERE
+    ) -> None:
         self.what = what
+        self.elsewhere = elsewhere
         self.notes = notes
         self.span = tree.span
+        self.damaged = not isinstance(tree, Map)
         self._entries: dict[str, Entry] = {}
         for entry in self._read(tree):
             if entry.key.text not in keys:
@@ -54,8 +63,8 @@ class Section:
         return ()
 
     def need(self, key: str, help: str) -> None:
-        """Note an error if a key is absent."""
-        if key not in self._entries:
+        """Note an error if a key is absent, and no key that was misspelt may stand for it."""
+        if key not in self._entries and not self.damaged:
             self.notes.error("MG162", f"{self.what} needs `{key}`", head(self.span), help=(help,))
 
     def _read(self, tree: Tree) -> tuple[Entry, ...]:
@@ -66,6 +75,8 @@ class Section:
         return ()
 
     def _unknown(self, key: Scalar, keys: Collection[str]) -> None:
-        help = (*did_you_mean(key.text, keys), f"it takes: {', '.join(keys)}")
+        self.damaged = True
+        place = (self.elsewhere[key.text],) if key.text in self.elsewhere else did_you_mean(key.text, keys)
+        help = (*place, f"it takes: {', '.join(keys)}")
         message = f"{self.what} has no key `{escape(key.text)}`"
         self.notes.error("MG160", message, key.span, "unknown key", help=help)

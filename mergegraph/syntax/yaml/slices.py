@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mergegraph.diagnostics import Label, Span
+from mergegraph.syntax.yaml.methods import ELSEWHERE
 from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.parameters import Level, Parameters
 from mergegraph.syntax.yaml.scalars import number
@@ -60,7 +61,7 @@ def whole_models(section: Section, levels: tuple[Level, ...], read: ReadModel, p
 def slices(section: Section, levels: tuple[Level, ...], read: ReadModel, parameters: Parameters) -> Iterator[Slice]:
     """Yield what is listed under `slices`."""
     for item in section.items("slices"):
-        inner = Section(item, "a slice", ("sources", "parameters"), parameters.notes)
+        inner = Section(item, "a slice", ("sources", "parameters"), parameters.notes, ELSEWHERE)
         inner.need("sources", "list its models: `sources: [{model: ./a, layer_range: [0, 16]}]`")
         own = parameters.level("slice", inner.get("parameters"))
         keys = ("model", "layer_range", "parameters")
@@ -72,7 +73,7 @@ def slices(section: Section, levels: tuple[Level, ...], read: ReadModel, paramet
 
 
 def _input(tree: Tree, what: str, keys: tuple[str, ...], read: ReadModel, parameters: Parameters) -> Input | None:
-    section = Section(tree, what, keys, parameters.notes)
+    section = Section(tree, what, keys, parameters.notes, ELSEWHERE)
     section.need("model", "name a folder, or a model of the Hub")
     model = section.get("model")
     name = read(model) if model else None
