@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -157,6 +158,8 @@ def read_source(path: Path) -> Source:
     try:
         return Source(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
+        if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise OSError(0, "it is UTF-16 text; save it as UTF-8") from None
         raise OSError(0, f"it is not UTF-8 text, at byte {error.start}") from None
 
 
