@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.tied import tied_partner
@@ -29,7 +30,13 @@ from mergegraph.ops.cast import cast
 from mergegraph.ops.identical import identical
 from mergegraph.recipe.recipe import Recipe, Save
 
+LONGEST_FINGERPRINT = 10_000
+
 NUMBERS = (Type.NUMBER, Type.FIELD)
+
+
+_KEYED = frozenset(op.name for op in OPS.values() if any(p.kind == "Key" for p in op.parameters))
+"""The operations that draw random bits."""
 
 
 class Unlowerable(Exception):
@@ -77,7 +84,10 @@ class Lowering:
         self._types: dict[tuple[Dtype, tuple[int, ...]], TensorType] = {}
         self._applied: dict[tuple[Node, tuple[Node, ...]], Node] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._checked: set[Node] = set()
+        self._leaf_dtypes: dict[Node, frozenset[Dtype]] = {}
+        self._leaves: dict[tuple[int, TensorType], Node] = {}
+        self._constants: dict[float, Node] = {}
+        self._checked: set[tuple[Node, Node]] = set()
 
     def save(self, index: int, save: Save) -> list[OutputTensor]:
         """Return the output tensors of one save."""
@@ -107,10 +117,13 @@ class Lowering:
 
     def _target(self, root: Node, save: Save) -> Dtype:
         """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept."""
-        leaves = {node.tensor.dtype for node in postorder([root]) if node.op == "input"}
+        if root not in self._leaf_dtypes:
+            leaves = frozenset(node.tensor.dtype for node in postorder([root]) if node.op == "input")
+            self._leaf_dtypes[root] = leaves
+        leaves = self._leaf_dtypes[root]
         if not all(dtype.mergeable for dtype in leaves):
             return root.tensor.dtype
-        return DTYPES[save.dtype] if save.dtype else widest(frozenset(leaves))
+        return DTYPES[save.dtype] if save.dtype else widest(leaves)
 
     def _lower(self, node: Node, name: str, state: _Tensor) -> Node:
         found = state.done.get((node, name))
@@ -139,39 +152,51 @@ class Lowering:
         key = tensor.dtype, tensor.shape or (1,)
         if key not in self._types:
             self._types[key] = TensorType(*key)
-        return input_leaf(state.bind(TensorRef(self._models[model], found)), self._types[key])
+        place = state.bind(TensorRef(self._models[model], found)), self._types[key]
+        if place not in self._leaves:
+            self._leaves[place] = input_leaf(*place)
+        return self._leaves[place]
 
     def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
         inputs = [self._input(node, child, name, state) for child in node.inputs]
-        raw = [n for n, child in zip(inputs, node.inputs, strict=True) if child.type not in (*NUMBERS, Type.STAT)]
+        if node.op in _KEYED and all(n.tensor.dtype.mergeable for n in inputs):
+            inputs.append(key_leaf(state.bind(self._key(node, name))))
+        key = node, tuple(inputs)
+        if key not in self._applied:
+            self._applied[key] = self._applicable(node, name, inputs, state)
+        return self._applied[key]
+
+    def _applicable(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> Node:
+        """Return an operation on inputs that were not met together before, after looking whether it makes sense."""
+        raw = [n for n, child in zip(inputs, node.inputs, strict=False) if child.type not in (*NUMBERS, Type.STAT)]
         if any(not n.tensor.dtype.mergeable for n in raw):
             return self._unmergeable(node, name, raw)
         if len({n.tensor.shape for n in raw}) > 1:
             self.faults.shapes(node, name, raw, state.bindings)
             raise Unlowerable
-        if any(parameter.kind == "Key" for parameter in OPS[node.op].parameters):
-            inputs.append(key_leaf(state.bind(self._key(node, name))))
-        key = node, tuple(inputs)
-        if key not in self._applied:
-            op = OPS[node.op]
-            applied = self._applied[key] = op.apply([_computable(n) for n in inputs], node.attributes)
-            problem = op.problem(applied)
-            if problem:
-                self.faults.problem(node, name, problem)
-        return self._applied[key]
+        op = OPS[node.op]
+        applied = op.apply([_computable(n) for n in inputs], node.attributes)
+        problem = op.problem(applied)
+        if problem:
+            self.faults.problem(node, name, problem)
+        return applied
 
     def _input(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
         if child.type not in NUMBERS:
             return self._lower(child, name, state)
-        names = self.namer.names(node)
-        for inner in postorder([child]):
-            if inner.op == "select":
-                self._check_globs(inner, node)
+        if (node, child) not in self._checked:
+            self._checked.add((node, child))
+            for inner in postorder([child]):
+                if inner.op == "select":
+                    self._check_globs(inner, node)
         try:
-            return const(field_value(child, name, names, self.namer))
+            value = field_value(child, name, self.namer.names(node), self.namer)
         except OutsideLayers as error:
             self.faults.outside(error.ramp, name)
             raise Unlowerable from None
+        if value not in self._constants:
+            self._constants[value] = const(value)
+        return self._constants[value] if value else const(value)
 
     def _unmergeable(self, node: Node, name: str, inputs: list[Node]) -> Node:
         """Return what integer tensors come to: all must be equal, and one is copied. Other types are refused."""
@@ -190,13 +215,16 @@ class Lowering:
         """Return a text of the expression that is the same wherever the recipe lies and whatever else is in it."""
         if node not in self._fingerprints:
             inputs = ",".join(self._fingerprint(child) for child in node.inputs)
-            self._fingerprints[node] = f"{node.op}({inputs}){node.attributes!r}"
+            text = f"{node.op}({inputs}){node.attributes!r}"
+            # What is used twice is written twice: beyond some length a hash stands for the text.
+            long = len(text) > LONGEST_FINGERPRINT
+            self._fingerprints[node] = sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if long else text
         return self._fingerprints[node]
 
     def _check_globs(self, select: Node, consumer: Node) -> None:
-        if select in self._checked:
+        if (select, select) in self._checked:
             return
-        self._checked.add(select)
+        self._checked.add((select, select))
         names = self.namer.names(consumer).names
         for glob in self.namer.unmatched(select, names):
             if (select, glob) not in self.recipe.optional:

@@ -58,9 +58,10 @@ def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
     reads: dict[int, set[Binding]] = {i: _reads(tensor) for i, tensor in enumerate(tensors)}
     first: dict[tuple[tuple[int, ...], Binding], int] = {}
     for i, tensor in enumerate(tensors):
-        for binding in sorted(reads[i], key=repr):
+        for binding in tensor.bindings:
             other = first.setdefault((tensor.root.tensor.shape, binding), i)
-            _join(joined, reads, i, other)
+            if other != i and isinstance(binding, TensorRef):
+                _join(joined, reads, i, other)
     found: dict[int, list[OutputTensor]] = defaultdict(list)
     for i, tensor in enumerate(tensors):
         found[joined[i]].append(tensor)

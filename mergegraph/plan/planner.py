@@ -52,12 +52,14 @@ def plan(graph: Graph, places: Places, resources: Resources) -> Plan:
     groups, copies = group(graph)
     programs = _Programs()
     numbers = [programs.number(g.roots) for g in groups]
-    smallest = [peak_bytes(programs.all[n], min(TILE, programs.all[n].elements), resident=False) for n in numbers]
+    least = [peak_bytes(program, min(TILE, program.elements), resident=False) for program in programs.all]
+    smallest = [least[n] for n in numbers]
     need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
     _refuse(graph, groups, smallest, resources, need)
     workers = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
     share = _available(resources) // workers
-    units: list[Unit] = [_compute(g, n, programs.all[n], share) for g, n in zip(groups, numbers, strict=True)]
+    strategies = [_strategy(program, share) for program in programs.all]
+    units: list[Unit] = [_compute(g, n, strategies[n]) for g, n in zip(groups, numbers, strict=True)]
     units += [_copy(places, c, share) for c in copies]
     units.sort(key=lambda unit: _position(unit, places))
     return _summary(tuple(programs.all), tuple(units), workers, resources, need, places)
@@ -102,24 +104,41 @@ def _rounded_up(nbytes: int) -> str:
     return f"{-(-nbytes // 1_000_000)}MB"
 
 
-def _compute(found: Group, number: int, program: Program, share: int) -> Compute:
-    window, resident = _strategy(program, share)
-    peak = peak_bytes(program, window, resident=resident)
-    return Compute(number, found.inputs, found.keys, found.targets, window, resident, peak)
+@dataclass(frozen=True, slots=True)
+class _Strategy:
+    """How every unit of a program runs: see `Compute`."""
+
+    window: int
+    resident: bool
+    peak_bytes: int
 
 
-def _strategy(program: Program, share: int) -> tuple[int, bool]:
-    """Return the window of a unit and whether it holds its inputs whole.
+def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
+    return Compute(
+        number,
+        found.inputs,
+        found.keys,
+        found.targets,
+        strategy.window,
+        strategy.resident,
+        strategy.peak_bytes,
+    )
 
-    Holding them saves reading again what a second phase needs; with one phase there is nothing to save.
+
+def _strategy(program: Program, share: int) -> _Strategy:
+    """Return how a program runs within its share of the memory.
+
+    Holding inputs whole saves reading again what a second phase needs; with one phase there is nothing to save.
     """
     whole = max(1, program.elements)
-    if len(program.phases) > 1 and peak_bytes(program, whole, resident=True) <= share:
-        return whole, True
+    held = peak_bytes(program, whole, resident=True)
+    if len(program.phases) > 1 and held <= share:
+        return _Strategy(whole, True, held)
     window = STREAM_WINDOW
     while window > TILE and peak_bytes(program, min(window, whole), resident=False) > share:
         window //= 2
-    return min(window, whole), window >= whole
+    window, resident = min(window, whole), window >= whole
+    return _Strategy(window, resident, peak_bytes(program, window, resident=resident))
 
 
 def _copy(places: Places, found: CopyOf, share: int) -> Copy:
