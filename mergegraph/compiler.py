@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -66,7 +67,7 @@ class Compilation:
     @cached_property
     def recipe(self) -> Recipe:
         """The graph of models: names bound, types checked, methods expanded."""
-        return resolve(self.syntax, self._read_import)
+        return resolve(self.syntax, self._read_import, self._exists)
 
     @cached_property
     def checkpoints(self) -> Mapping[Node, Checkpoint]:
@@ -137,7 +138,10 @@ class Compilation:
         return checkpoint
 
     def _read_import(self, path: str) -> Source:
-        return read_source(self.folder / path)
+        return read_source(self.folder / os.path.expanduser(path))
+
+    def _exists(self, path: str) -> bool:
+        return os.path.lexists(self.folder / os.path.expanduser(path))
 
 
 def read_recipe(path: Path, *, exact: bool = True) -> Compilation:

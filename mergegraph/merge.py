@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,16 +12,19 @@ from pathlib import Path, PurePosixPath
 
 from mergegraph import __version__
 from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.layers import split_layer
 from mergegraph.checkpoint.tied import is_head
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Diagnostic, MergeGraphError
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, escape
 from mergegraph.ir.graph import OutputTensor as GraphTensor
 from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
+from mergegraph.ir.print import expression_lines
 from mergegraph.own import own_sources
 from mergegraph.plan.plan import Plan
 from mergegraph.recipe.recipe import Save
+from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
 from mergegraph.write.card import Parent, model_card
 from mergegraph.write.config import Stack, merged_config
@@ -28,6 +32,9 @@ from mergegraph.write.directory import OutputDirectory, commit_all
 from mergegraph.write.layout import Layout, OutputTensor, plan_layout
 from mergegraph.write.manifest import CARD_NAME, InputFile, InputModel, build_manifest
 from mergegraph.write.refusals import MANIFEST_NAME
+
+MAX_EXTRA_BYTES = 256_000_000
+"""The longest file beside the weights, such as a tokenizer, that is copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +133,27 @@ def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> None:
 
 
 def output_paths(saves: tuple[Save, ...], out: Path | None) -> list[Path]:
-    """Return where each save goes."""
-    if out is None:
-        return [Path(save.path) for save in saves]
-    if len(saves) == 1:
+    """Return where each save goes. MergeGraphError for outputs in one place, one in another, or outside of `out`."""
+    if out is not None and len(saves) == 1:
         return [out]
-    absolute = [save.path for save in saves if PurePosixPath(save.path).is_absolute()]
-    if absolute:
-        raise MergeGraphError(
-            Diagnostic(
-                "MG642",
-                "an absolute path of a `save` can't be put under another folder",
-                place=absolute[0],
-                help=("leave out OUT, or make the path relative",),
-                status=2,
-            )
-        )
-    return [out / save.path for save in saves]
+    if out is not None:
+        _refuse_outside(saves)
+        found = [out / save.path for save in saves]
+    else:
+        found = [Path(save.path).expanduser() for save in saves]
+    errors = clashes(saves, [Path(os.path.realpath(path)) for path in found])
+    if errors:
+        raise MergeGraphError(*errors)
+    return found
+
+
+def _refuse_outside(saves: tuple[Save, ...]) -> None:
+    for save in saves:
+        path = PurePosixPath(os.path.normpath(save.path))
+        if path.is_absolute() or path.parts[:1] in (("..",), ("~",)):
+            message = f"the path `{escape(save.path)}` can't be put under another folder"
+            help = ("leave out OUT, or make the path one inside OUT",)
+            raise MergeGraphError(Diagnostic("MG642", message, (Label(save.span),), help, status=2))
 
 
 def layout(compilation: Compilation, index: int) -> Layout:
@@ -163,10 +174,18 @@ def _shape(compilation: Compilation, tensor: GraphTensor) -> tuple[int, ...]:
 
 
 def _plan_hash(compilation: Compilation, save: Save) -> str:
-    """Return what decides the bytes of an output, apart from its inputs and the versions."""
-    own = own_sources(node.op for node in compilation.recipe.nodes())
-    text = f"{compilation.source.text}\0{save.path}\0{compilation.exact}{own}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    """Return what decides the bytes of an output, apart from its inputs and the versions: all of its expressions.
+
+    The text of the recipe would not do: it may import others.
+    """
+    digest = hashlib.sha256(own_sources(node.op for node in compilation.recipe.nodes()).encode())
+    templates: dict[Node, int] = {}
+    for tensor in _tensors(compilation, compilation.recipe.saves.index(save)):
+        if tensor.root not in templates:
+            templates[tensor.root] = len(templates)
+            digest.update("\n".join(expression_lines(tensor.root)).encode())
+        digest.update(repr((templates[tensor.root], tensor.name, tensor.bindings)).encode())
+    return digest.hexdigest()
 
 
 def _fingerprints(compilation: Compilation) -> dict[str, str]:
@@ -175,7 +194,9 @@ def _fingerprints(compilation: Compilation) -> dict[str, str]:
     for number, model in enumerate(compilation.recipe.models):
         for header in compilation.checkpoints[model].files:
             identity = header.identity
-            found[f"{number}/{header.path.name}"] = f"{header.sha256}:{identity.size}:{identity.mtime_ns}"
+            found[f"{number}/{header.path.name}"] = (
+                f"{header.sha256}:{identity.inode}:{identity.size}:{identity.mtime_ns}"
+            )
     return found
 
 
@@ -197,7 +218,7 @@ def _small_files(
     """Return every file beside the weights by its path in the directory, the manifest last, and what they lack."""
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
     donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
-    files = {str(path): (tokenizer.root / path).read_bytes() for path in tokenizer.extras if tokenizer.root is not None}
+    files = {str(path): _extra(tokenizer.root / path) for path in tokenizer.extras if tokenizer.root is not None}
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
         config = merged_config(
@@ -221,6 +242,10 @@ def _small_files(
         small_files=files,
     )
     return files, warnings
+
+
+def _extra(path: Path) -> bytes:
+    return read_small(path, MAX_EXTRA_BYTES, "file beside the weights")
 
 
 def _tied(shards: Layout, donor: Checkpoint) -> bool | None:

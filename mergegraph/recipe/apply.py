@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -173,6 +174,9 @@ class Applier:
         raise Rejected
 
     def _in_range(self, parameter: Parameter, value: float, span: Span) -> None:
+        if not math.isfinite(value):
+            self.findings.error("MG226", f"`{parameter.name}` must be a finite number", span, f"this is {value}")
+            raise Rejected
         if parameter.kind != "Fraction" or 0.0 <= value <= 1.0:
             return
         self.findings.error(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from mergegraph.diagnostics import Label, Span, did_you_mean
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, did_you_mean
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
 from mergegraph.ops import OPS
@@ -16,7 +16,7 @@ from mergegraph.recipe.apply import Applier, Rejected, field_select, ramp_field,
 from mergegraph.recipe.arguments import Evaluated, Given, Slot, match
 from mergegraph.recipe.recipe import number
 from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
-from mergegraph.recipe.values import FAILED, Value, Weighted, failed, kind, with_article
+from mergegraph.recipe.values import FAILED, Value, Weighted, failed, kind, leaves, with_article
 from mergegraph.syntax import nodes as s
 
 OPERATORS: Mapping[str, str] = MappingProxyType(
@@ -26,6 +26,9 @@ OPERATORS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
+MOST_EFFORT = 100_000
+"""How many calls, and elements of lists, a recipe may come to: a few lines can ask for 2¹⁰⁰ of them."""
+
 LATER = frozenset(("lora", "union"))
 """Functions of the language that this version does not have yet."""
 
@@ -33,9 +36,11 @@ LATER = frozenset(("lora", "union"))
 class Evaluator:
     """Evaluates the expressions of one recipe."""
 
-    def __init__(self, findings: Findings, functions: Mapping[str, Definition]) -> None:
+    def __init__(self, findings: Findings, functions: Mapping[str, Definition], exists: Callable[[str], bool]) -> None:
         self.findings = findings
         self.functions = functions
+        self.exists = exists
+        self._effort = 0
         self.used: set[str] = set()
         self.folder = ""
         self.applier = Applier(findings)
@@ -50,7 +55,9 @@ class Evaluator:
             case s.Name():
                 return self._name(expression, scope)
             case s.List(items=items):
-                return tuple(self.evaluate(item, scope) for item in items)
+                found = tuple(self.evaluate(item, scope) for item in items)
+                self._spend(leaves(found), expression.span)
+                return found
             case s.Negative(value=inner):
                 return self._negative(self.evaluate(inner, scope), inner.span, expression.span)
             case s.Binary():
@@ -68,6 +75,14 @@ class Evaluator:
             return self.applier.point(value, self._place(span))
         except Rejected:
             return FAILED
+
+    def _spend(self, effort: int, span: Span) -> None:
+        """Count calls and the elements of lists. MergeGraphError when a recipe has grown out of all bounds."""
+        self._effort += effort
+        if self._effort > MOST_EFFORT:
+            message = f"this recipe expands to more than {MOST_EFFORT:,} calls and elements of lists"
+            help = ("bind what is used twice to a name", "save an intermediate model and go on from it")
+            raise MergeGraphError(Diagnostic("MG271", message, (Label(span, "counted up to here"),), help))
 
     def _place(self, span: Span) -> Span:
         """Return where a node is shown to come from: inside a prelude method, the call of the method."""
@@ -157,6 +172,7 @@ class Evaluator:
         if any(name == running for running, _, _ in self._calls):
             self.findings.error("MG206", f"`{name}` calls itself", call.span, "functions can't be recursive")
             return FAILED
+        self._spend(1, call.span)
         parameters = definition.syntax.parameters
         known = [Slot(p.name.name, p.default is None and not p.variadic, p.variadic) for p in parameters]
         given = match(call, arguments, known, self.findings)
@@ -219,9 +235,11 @@ class Evaluator:
 
     def _from_here(self, source: str) -> str:
         """Return a relative path of an imported recipe as seen from the recipe that imports it."""
-        if not self.folder or not source.startswith((".", "~")) or source.startswith("~"):
+        if not self.folder or source.startswith(("/", "~", "python:")):
             return source
-        return "./" + posixpath.normpath(posixpath.join(self.folder, source))
+        moved = posixpath.normpath(posixpath.join(self.folder, source))
+        moved = moved if moved.startswith(("/", "~", "..")) else f"./{moved}"
+        return moved if source.startswith(".") or self.exists(moved) else source
 
     def _ramp(self, call: s.Call, arguments: Evaluated) -> Value:
         given = match(call, arguments, [Slot("values", True, True), Slot("outside", False, False)], self.findings)

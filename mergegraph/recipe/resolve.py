@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 from functools import cache
+from pathlib import PurePosixPath
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
 from mergegraph.ir.node import Node, postorder
@@ -12,7 +13,7 @@ from mergegraph.ir.types import Type
 from mergegraph.prelude import prelude_texts
 from mergegraph.recipe.evaluate import Evaluator
 from mergegraph.recipe.recipe import Recipe, Save
-from mergegraph.recipe.saves import save_of
+from mergegraph.recipe.saves import clashes, save_of
 from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
 from mergegraph.recipe.values import failed, kind
 from mergegraph.syntax import nodes as s
@@ -22,9 +23,12 @@ Reader = Callable[[str], Source]
 """Reads the text of an imported recipe by its path, relative to the folder of the recipe; OSError if it can't."""
 
 
-def resolve(syntax: s.Recipe, read: Reader) -> Recipe:
-    """Return the Recipe of a whole text. MergeGraphError with every error in it, in the order of the text."""
-    resolver = _Resolver(syntax, read)
+def resolve(syntax: s.Recipe, read: Reader, exists: Callable[[str], bool] = lambda _: False) -> Recipe:
+    """Return the Recipe of a whole text. MergeGraphError with every error in it, in the order of the text.
+
+    `exists` tells whether there is something at a path, relative to the folder of the recipe.
+    """
+    resolver = _Resolver(syntax, read, exists)
     for statement in syntax.statements:
         resolver.statement(statement, "")
     return resolver.finish()
@@ -43,16 +47,17 @@ def prelude_functions() -> dict[str, Definition]:
 
 
 class _Resolver:
-    def __init__(self, syntax: s.Recipe, read: Reader) -> None:
+    def __init__(self, syntax: s.Recipe, read: Reader, exists: Callable[[str], bool]) -> None:
         self.source = syntax.span.source
         self.read = read
         self.findings = Findings()
         self.functions = dict(prelude_functions())
         self.scope = Scope()
-        self.evaluator = Evaluator(self.findings, self.functions)
+        self.evaluator = Evaluator(self.findings, self.functions, exists)
         self.saves: list[Save] = []
         self.seed: s.Seed | None = None
         self._importing: list[str] = []
+        self._imported: set[str] = set()
 
     def statement(self, statement: s.Statement, folder: str) -> None:
         self.evaluator.folder = folder
@@ -76,6 +81,8 @@ class _Resolver:
             self.findings.error(
                 "MG244", "this recipe saves nothing", end, help=('end it with `save model to "folder"`',)
             )
+        places = [PurePosixPath(posixpath.normpath(save.path)) for save in self.saves]
+        self.findings.diagnostics.extend(clashes(self.saves, places))
         self._unused()
         errors = [d for d in self.findings.diagnostics if d.severity == "error"]
         if errors:
@@ -152,17 +159,6 @@ class _Resolver:
         found = save_of(save, value, scope, self.evaluator, self.findings)
         if found is None:
             return
-        for other in self.saves:
-            if posixpath.normpath(other.path) == posixpath.normpath(found.path):
-                self.findings.error(
-                    "MG243",
-                    f"two outputs go to the same folder `{found.path}`",
-                    found.span,
-                    "second",
-                    Label(other.span, "first"),
-                    help=("give each `save` a folder of its own",),
-                )
-                return
         self.saves.append(found)
 
     def _sweep(self, sweep: s.For) -> None:
@@ -192,8 +188,8 @@ class _Resolver:
                 Label(self.seed.span, "first time"),
                 help=("a recipe has one seed; `drop(…, seed=1)` varies a single mask",),
             )
-        elif not (seed.value.value.is_integer() and 0 <= seed.value.value < 2**63):
-            self.findings.error("MG246", "a seed is a whole number from 0 to 2⁶³ − 1", seed.value.span)
+        elif not (seed.value.value.is_integer() and 0 <= seed.value.value < 2**53):
+            self.findings.error("MG246", "a seed is a whole number from 0 to 2⁵³ − 1", seed.value.span)
         self.seed = self.seed or seed
 
     def _import(self, statement: s.Import, folder: str) -> None:
@@ -201,6 +197,9 @@ class _Resolver:
         if path in self._importing:
             self.findings.error("MG250", f"`{path}` imports itself", statement.span)
             return
+        if path in self._imported:
+            return
+        self._imported.add(path)
         try:
             syntax = parse_source(self.read(path))
         except OSError as error:

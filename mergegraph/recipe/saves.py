@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
-from mergegraph.diagnostics import Label, Span, did_you_mean
+from mergegraph.diagnostics import Diagnostic, Label, Span, did_you_mean, escape
 from mergegraph.dtypes import DTYPES
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
@@ -51,6 +53,30 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
     )
 
 
+def clashes(saves: Sequence[Save], places: Sequence[PurePath]) -> list[Diagnostic]:
+    """Return an error for each output whose place is that of another, or lies inside it."""
+    return [_clash(saves[i], saves[j], same=places[i] == places[j]) for i, j in _overlaps(places)]
+
+
+def _overlaps(places: Sequence[PurePath]) -> Iterator[tuple[int, int]]:
+    first: dict[PurePath, int] = {}
+    for number, place in enumerate(places):
+        if first.setdefault(place, number) != number:
+            yield first[place], number
+    for number, place in enumerate(places):
+        yield from ((first[outer], number) for outer in place.parents if outer in first and outer != place)
+
+
+def _clash(one: Save, other: Save, *, same: bool) -> Diagnostic:
+    code, message, notes = (
+        ("MG243", f"two outputs go to the same folder `{escape(other.path)}`", ("second", "first"))
+        if same
+        else ("MG248", f"the output `{escape(other.path)}` lies inside another", ("the inner", "the outer"))
+    )
+    places = (Label(other.span, notes[0]), Label(one.span, notes[1]))
+    return Diagnostic(code, message, places, ("give each `save` a folder of its own",))
+
+
 def _path(path: s.String, scope: Scope, evaluator: Evaluator, findings: Findings) -> str | None:
     good = True
 
@@ -67,7 +93,7 @@ def _path(path: s.String, scope: Scope, evaluator: Evaluator, findings: Findings
                 f"`{{{name}}}` can't be part of a path",
                 path.span,
                 "no number or string has this name here",
-                help=(*did_you_mean(name, scope.names()), "`{t}` stands for the value of `t`"),
+                help=(*did_you_mean(name, _fitting(scope)), "`{t}` stands for the value of `t`"),
             )
         return text or ""
 
@@ -76,6 +102,12 @@ def _path(path: s.String, scope: Scope, evaluator: Evaluator, findings: Findings
         findings.error("MG245", "an output needs a folder", path.span, help=('write `save model to "folder"`',))
         return None
     return text if good else None
+
+
+def _fitting(scope: Scope) -> Iterator[str]:
+    """Return the names that can be part of a path."""
+    bound = ((name, scope.find(name)) for name in scope.names())
+    return (name for name, found in bound if found and interpolated(found.value) is not None)
 
 
 def _options(save: s.Save, scope: Scope, evaluator: Evaluator, findings: Findings) -> dict[str, Value] | None:

@@ -36,6 +36,11 @@ def failed(value: Any) -> bool:
     return isinstance(value, Failed) or (isinstance(value, tuple) and any(failed(v) for v in value))
 
 
+def leaves(value: Value) -> int:
+    """Return the number of elements of a list, those of lists in it counted one by one; 1 of anything else."""
+    return sum(map(leaves, value)) if isinstance(value, tuple) else 1
+
+
 def kind(value: Value) -> str:
     """Return the type of a value as people call it."""
     match value:
