@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +16,7 @@ import click
 from mergegraph import __version__
 from mergegraph.cli import check, convert, demo, explain, fmt, graph, inspect, merge, methods, verify
 from mergegraph.cli.show import show_diagnostics
-from mergegraph.diagnostics import MergeGraphError
+from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -78,7 +80,8 @@ def run(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = app.main(list(arguments), prog_name="mergegraph", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except MergeGraphError as error:
         show_diagnostics(error.diagnostics)
@@ -100,6 +103,8 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError:
         click.echo("error: the system gave no more memory; try a smaller `--memory`", err=True)
         return 4
+    except OSError as error:
+        return _refused(error)
     except Exception as error:
         return _defect(error)
 
@@ -111,11 +116,22 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 def _stopped(how: str, arguments: Iterable[str], code: int) -> int:
     words = list(arguments)
     if "run" in words:
-        again = " ".join([*words, *([] if "--resume" in words else ["--resume"])])
+        again = shlex.join([*words, *([] if "--resume" in words else ["--resume"])])
         click.echo(f"{how}; nothing is lost, go on with: mergegraph {again}", err=True)
     else:
         click.echo(how, err=True)
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Tell what the system refused where no better error was written for it; MERGEGRAPH_DEBUG shows where."""
+    if os.environ.get("MERGEGRAPH_DEBUG"):
+        raise error
+    place = str(error.filename) if error.filename is not None else "standard output"
+    reason = error.strerror or str(error)
+    status = 4 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
+    show_diagnostics([Diagnostic("MG645", f"the system refused: {reason}", place=place)])
+    return status
 
 
 def _defect(error: Exception) -> int:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import click
 
 from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
+from mergegraph.cli.save import save_report
 
 Stage = Literal["syntax", "recipe", "graph", "optimized", "plan"]
 Format = Literal["text", "json", "dot", "mermaid"]
@@ -49,4 +50,4 @@ def command(
     if output is None:
         click.echo(text.rstrip("\n"))
     else:
-        output.write_text(text, "utf-8")
+        save_report(output, text)

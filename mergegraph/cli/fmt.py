@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mergegraph.cli.save import replace_text
+
 
 @click.command("fmt")
 @click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
@@ -33,7 +35,7 @@ def _format(path: Path, *, check: bool) -> bool:
     text = format_text(source.text, source.name)
     if text == source.text:
         return False
-    click.echo(f"{'would format' if check else 'formatted'} {path}")
     if not check:
-        path.write_text(text, "utf-8")
+        replace_text(path, text)
+    click.echo(f"{'would format' if check else 'formatted'} {path}")
     return True

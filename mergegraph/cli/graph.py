@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mergegraph.cli.options import recipe_argument
+from mergegraph.cli.save import save_report
 
 
 @click.command("graph")
@@ -32,5 +33,5 @@ def command(recipe: Path, output: Path, tensor: str | None) -> None:
         raise click.UsageError(f"`{output.suffix}` is not a kind of picture: give a file ending {', '.join(writers)}")
     compilation = read_recipe(recipe)
     picture = recipe_picture(compilation.recipe) if tensor is None else tensor_picture(compilation.optimized, tensor)
-    output.write_text(writers[output.suffix](picture), "utf-8")
+    save_report(output, writers[output.suffix](picture))
     click.echo(f"{output}: {len(picture.nodes)} nodes, {len(picture.edges)} edges")

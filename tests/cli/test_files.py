@@ -1,0 +1,110 @@
+"""Files that commands write beside models: nothing that matters is replaced, nothing is left half written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from families import make_family
+
+from mergegraph.cli.app import run
+
+RECIPE = 'a = model("./a")\nb = model("./b")\nsave mean(a, b) to "out"\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    make_family(tmp_path, models=("a", "b"))
+    (tmp_path / "mean.merge").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mean.merge", "a/model.safetensors", "a/config.json", "new.yaml"])
+def test_a_report_replaces_no_recipe_and_no_model(folder, capsys, name):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(["explain", "mean.merge", "-o", name]) == 1
+    assert capsys.readouterr().err == (
+        "error[MG643]: a report is not written over a recipe, nor into the folder of a model\n"
+        f"  --> {name}\n  = help: choose another file\n\n"
+    )
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [["explain", "mean.merge"], ["graph", "mean.merge"]])
+def test_a_report_that_cannot_be_written(folder, capsys, words):
+    assert run([*words, "-o", "no/such/file.svg"]) == 1
+    assert capsys.readouterr().err == (
+        "error[MG644]: the file can't be written: No such file or directory\n  --> no/such/file.svg\n\n"
+    )
+
+
+def test_a_report_is_written_again(folder):
+    for _ in range(2):
+        assert run(["graph", "mean.merge", "-o", "p.svg"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "mean.merge", "p.svg"]
+
+
+def test_fmt_keeps_mode_and_link(folder):
+    (folder / "messy.merge").write_text('save   model("./a") to "x"')
+    (folder / "messy.merge").chmod(0o640)
+    (folder / "link.merge").symlink_to("messy.merge")
+    assert run(["fmt", "link.merge"]) == 0
+    assert (folder / "link.merge").is_symlink()
+    assert (folder / "messy.merge").read_text() == 'save model("./a") to "x"\n'
+    assert (folder / "messy.merge").stat().st_mode & 0o777 == 0o640
+
+
+def test_fmt_loses_nothing_when_the_disk_is_full(folder, capsys, monkeypatch):
+    messy = 'save   model("./a") to "x"'
+    (folder / "messy.merge").write_text(messy)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(["fmt", "messy.merge"]) == 1
+    assert "error[MG644]: the file can't be written: No space left on device" in capsys.readouterr().err
+    assert (folder / "messy.merge").read_text() == messy
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "mean.merge", "messy.merge"]
+
+
+def test_output_paths_may_begin_at_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (folder / "home.merge").write_text('save model("./a") to "~/x"\n')
+    assert run(["run", "home.merge"]) == 0
+    assert (folder / "home" / "x" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "~/x", "y/../../x"])
+def test_several_outputs_stay_below_their_root(folder, capsys, path):
+    (folder / "two.merge").write_text(f'a = model("./a")\nsave a to "{path}"\nsave a to "y"\n')
+    assert run(["run", "two.merge", "root"]) == 2
+    assert capsys.readouterr().err == (
+        f"error[MG642]: the path `{path}` can't be put under another folder\n"
+        "  ┌─ two.merge:2:1\n"
+        f'2 │ save a to "{path}"\n'
+        f"  │ {'^' * (12 + len(path))}\n"
+        "  = help: leave out OUT, or make the path one inside OUT\n\n"
+    )
+    assert not (folder / "root").exists()
+
+
+def test_two_spellings_of_one_output(folder, capsys):
+    (folder / "two.merge").write_text(f'a = model("./a")\nsave a to "y"\nsave a to "{folder}/y"\n')
+    assert run(["run", "two.merge"]) == 2
+    assert "error[MG243]: two outputs go to the same folder" in capsys.readouterr().err
+    assert not list(folder.glob("y*"))
+
+
+def test_a_full_standard_output(folder):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "mergegraph", "methods"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr == ("error[MG645]: the system refused: No space left on device\n  --> standard output\n\n")
+
+
+def test_a_closed_standard_output(folder):
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m mergegraph methods >&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
