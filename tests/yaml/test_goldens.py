@@ -47,3 +47,29 @@ def test_the_imported_text_gives_the_same_bytes(path, family, tmp_path):
     layers = 48 if path.stem == "passthrough" else 32
     assert f'"num_hidden_layers": {layers}' in (tmp_path / "yaml" / "config.json").read_text()
     assert written.warnings() == ()
+
+
+STAGES = """
+name: middle
+merge_method: linear
+models:
+  - {model: ./code, parameters: {weight: 0.5}}
+  - {model: ./math, parameters: {weight: 0.5}}
+dtype: float32
+---
+merge_method: task_arithmetic
+base_model: ./base
+models: [{model: middle, parameters: {weight: 0.5}}]
+"""
+
+
+def test_what_another_merge_uses_is_not_written(family, tmp_path):
+    merge(Compilation(Source("stages.yml", STAGES), family), tmp_path / "out", Options())
+    text = 'save linear(model("./code"), model("./math")) to "middle" with dtype="float32"'
+    merge(Compilation(Source("middle.merge", text), family), tmp_path / "middle", Options())
+    base, middle = (read_model(folder) for folder in (family / "base", tmp_path / "middle"))
+    merged = read_model(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir() if "middle" not in path.name] == ["out"]
+    for name, tensor in merged.items():
+        exact = base[name].double() + 0.5 * (middle[name].double() - base[name].double())
+        assert (tensor.double() - exact).abs().max() <= 2**-8 * exact.abs().max()
