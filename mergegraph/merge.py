@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -100,9 +101,12 @@ def merge(
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
         finished = []
+        read_once = cache(_extra)
         for index, output in enumerate(outputs):
             output.directory.flush()
-            files, found = _small_files(compilation, index, output.layout, output.directory.done, targets[index].name)
+            files, found = _small_files(
+                compilation, index, output.layout, output.directory.done, targets[index].name, read_once
+            )
             warnings += found
             finished.append((output.directory, files))
         commit_all(finished)
@@ -213,12 +217,20 @@ def _input_paths(checkpoints: list[Checkpoint]) -> list[Path]:
 
 
 def _small_files(
-    compilation: Compilation, index: int, shards: Layout, digests: Mapping[str, str], title: str
+    compilation: Compilation,
+    index: int,
+    shards: Layout,
+    digests: Mapping[str, str],
+    title: str,
+    read: Callable[[Path], bytes],
 ) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
-    """Return every file beside the weights by its path in the directory, the manifest last, and what they lack."""
+    """Return every file beside the weights by its path in the directory, the manifest last, and what they lack.
+
+    `read` gives the bytes of a file that is copied; outputs with the same tokenizer share them.
+    """
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
     donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
-    files = {str(path): _extra(tokenizer.root / path) for path in tokenizer.extras if tokenizer.root is not None}
+    files = {str(path): read(tokenizer.root / path) for path in tokenizer.extras if tokenizer.root is not None}
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
         config = merged_config(
