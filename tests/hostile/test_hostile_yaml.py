@@ -27,6 +27,10 @@ CASES = {
     "a list as a key": ("{[a]: b}", "MG157", 1),
     "no end": ('a: "' + "x" * 10_000, "MG151", 1),
     "brackets that do not fit": ("a: [}", "MG151", 1),
+    "an escape beyond Unicode": ('a: "\\UFFFFFFFF"', "MG159", 1),
+    "half a character": ('a: "\\uD800"', "MG159", 1),
+    "no character": ("a: \ufffe", "MG151", 1),
+    "a directive of 5,000 digits": ("%YAML 1." + "9" * 5000 + "\n---\na: b", "MG159", 1),
     "an old directive": ("%YAML 9.9\n---\na: b", "MG151", 1),
 }
 

@@ -21,6 +21,9 @@ MAX_DEPTH = 64
 
 _TOO_DEEP = re.compile(rf"(?:[\[{{][ \n]*+){{{MAX_DEPTH + 1}}}")
 
+_LARGE_NUMBER = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}|%YAML[^\n]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def load(source: Source) -> tuple[Tree, ...]:
     """Return the documents of a text. MergeGraphError with every mistake that can be found."""
@@ -35,6 +38,8 @@ def load(source: Source) -> tuple[Tree, ...]:
     except yaml.MarkedYAMLError as error:
         notes.errors.append(_malformed(error, source))
         documents = ()
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise MergeGraphError(_unreadable(error, source)) from None
     notes.check()
     return documents
 
@@ -56,6 +61,8 @@ class _Loader:
         self._check(event, depth)
         match event:
             case yaml.ScalarEvent():
+                if _SURROGATE.search(event.value):
+                    self.notes.error("MG159", "an escape stands for no character", head(self._span(event)))
                 return Scalar(str(event.value), event.style is None, self._span(event))
             case yaml.SequenceStartEvent():
                 items, end = self._until(yaml.SequenceEndEvent, depth)
@@ -126,3 +133,15 @@ def _malformed(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
     if found == "\t":
         return Diagnostic("MG152", "a tab can't indent YAML", tuple(labels[:1]), ("indent with spaces",))
     return Diagnostic("MG151", f"this is not YAML: {escape(error.problem or 'it ends too early')}", tuple(labels))
+
+
+def _unreadable(error: Exception, source: Source) -> Diagnostic:
+    """Return what is wrong where PyYAML refuses a character, or fails without saying where."""
+    if isinstance(error, yaml.reader.ReaderError):
+        place = Span(source, error.position, error.position + 1)
+        return Diagnostic("MG151", "this is not YAML: it has a character that YAML can't have", (Label(place),))
+    number = _LARGE_NUMBER.search(source.text)
+    labels = (Label(Span(source, *number.span())),) if number else ()
+    return Diagnostic(
+        "MG159", "a number of an escape or a directive is too large", labels, place="" if number else source.name
+    )

@@ -41,7 +41,8 @@ def read_mergekit(documents: Iterable[Tree], source: Source, notes: Notes) -> s.
 
     A configuration may name earlier ones as models. Those that no other names are saved.
     """
-    reader = _Reader(notes)
+    documents = tuple(documents)
+    reader = _Reader(notes, below={title.text: title for document in documents for title in _titles(document)})
     for document in documents:
         reader.configuration(document)
     notes.check()
@@ -50,7 +51,10 @@ def read_mergekit(documents: Iterable[Tree], source: Source, notes: Notes) -> s.
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads one configuration after the other. `below` are the names of those that have not been read yet."""
+
     notes: Notes
+    below: dict[str, Scalar]
     bindings: Bindings = field(default_factory=Bindings)
     outputs: list[_Output] = field(default_factory=list)
     titles: dict[str, _Output] = field(default_factory=dict)
@@ -128,12 +132,20 @@ class _Reader:
         if output:
             self.used.add(output.name)
             return output.name
+        if isinstance(tree, Scalar) and tree.text in self.below:
+            made = Label(self.below[tree.text].span, "it is made here")
+            help = ("put the merge that makes a model above those that use it",)
+            self.notes.error(
+                "MG169", f"`{escape(tree.text)}` is used before it is made", tree.span, "", made, help=help
+            )
+            return None
         found = reference(tree, self.notes) if tree else None
         return self.bindings.model(found, head(tree.span)) if tree and found else None
 
     def _finish(self, top: Section, merged: Merged, donor: str) -> None:
         """Bind a merge to its name, and note it as an output."""
         title = top.text("name")
+        self.below.pop(title.text if title else "", None)
         if title and title.text in self.titles:
             first = Label(self.titles[title.text].save.path.span, "first time")
             message = f"two merges are named `{escape(title.text)}`"
@@ -183,3 +195,10 @@ class _Reader:
     def _not_yet(self, message: str, span: Span) -> None:
         help = ("the tokenizer of one model can be taken: `tokenizer_source: base`",)
         self.notes.error("MG205", message, span, "planned", help=help)
+
+
+def _titles(document: Tree) -> Iterator[Scalar]:
+    """Yield the name that a configuration gives to its merge."""
+    for entry in document.entries if isinstance(document, Map) else ():
+        if entry.key.text == "name" and isinstance(entry.value, Scalar):
+            yield entry.value
