@@ -15,12 +15,12 @@ import torch
 class _Format:
     """How `exp` is taken in a float format: `2^n · e^r` with `n = round(x / log 2)`, `e^r` a polynomial.
 
-    `high` and `low` add up to log 2, and n times `high` is exact. `terms` is the degree.
+    `high` and `low` add up to log 2, and n times `high` is exact. `degree` is that of the polynomial.
     """
 
     high: float
     low: float
-    terms: int
+    degree: int
     bias: int
     mantissa: int
     integer: torch.dtype
@@ -29,30 +29,38 @@ class _Format:
 
 
 _FORMATS = {
-    torch.float32: _Format(0.693359375, -2.12194440e-4, 7, 127, 23, torch.int32, -87.0, 88.0),
+    torch.float32: _Format(0.693359375, -2.12194440e-4, 6, 127, 23, torch.int32, -87.0, 88.0),
     torch.float64: _Format(0.6931471803691238, 1.9082149292705877e-10, 13, 1023, 52, torch.int64, -708.0, 709.0),
 }
 
 
-def exponential(x: torch.Tensor) -> torch.Tensor:
-    """Return `e^x` to two units in the last place; beyond the range of the format, about its ends. NaN stays NaN."""
-    form = _FORMATS[x.dtype]
-    x = x.clamp(form.lowest, form.highest)
-    whole = (x * (1.0 / math.log(2.0))).round_()
-    rest = x.sub_(whole * form.high).sub_(whole * form.low)
-    power = _series(rest, 0, form.terms)
-    scale = whole.to(form.integer).add_(form.bias).bitwise_left_shift_(form.mantissa)
-    return power.mul_(scale.view(x.dtype))
+class Exponential:
+    """Takes exponentials, in memory that is used again."""
+
+    def __init__(self) -> None:
+        self._rooms: list[torch.Tensor] = []
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `e^x` to three units in the last place, in place of x; beyond the range about its ends. NaN stays."""
+        form = _FORMATS[x.dtype]
+        whole, product = self._room(0, x), self._room(1, x)
+        torch.mul(x.clamp_(form.lowest, form.highest), 1.0 / math.log(2.0), out=whole).round_()
+        x.sub_(torch.mul(whole, form.high, out=product)).sub_(torch.mul(whole, form.low, out=product))
+        power = series(x, 0, form.degree, product)
+        scale = x.view(form.integer).copy_(whole).add_(form.bias).bitwise_left_shift_(form.mantissa)
+        return torch.mul(power, scale.view(x.dtype), out=x)
+
+    def _room(self, number: int, x: torch.Tensor) -> torch.Tensor:
+        while len(self._rooms) <= number:
+            self._rooms.append(torch.empty(0, dtype=x.dtype, device=x.device))
+        if self._rooms[number].numel() < x.numel() or self._rooms[number].dtype != x.dtype:
+            self._rooms[number] = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
+        return self._rooms[number][: x.numel()].view(x.shape)
 
 
-def second_remainder(x: torch.Tensor) -> torch.Tensor:
-    """Return `e^x − 1 − x` for float32 from −1 to 1, to about eight units in the last place."""
-    return _series(x, 2, 10).mul_(x).mul_(x)
-
-
-def _series(x: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """Return the sum of `x^(k − first) / k!` over k from `first` to `last`."""
-    total = x * (1.0 / math.factorial(last))
+def series(x: torch.Tensor, first: int, last: int, out: torch.Tensor) -> torch.Tensor:
+    """Write the sum of `x^(k − first) / k!` over k from `first` to `last`."""
+    torch.mul(x, 1.0 / math.factorial(last), out=out)
     for k in range(last - 1, first, -1):
-        total.add_(1.0 / math.factorial(k)).mul_(x)
-    return total.add_(1.0 / math.factorial(first))
+        out.add_(1.0 / math.factorial(k)).mul_(x)
+    return out.add_(1.0 / math.factorial(first))

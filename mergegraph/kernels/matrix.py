@@ -6,9 +6,13 @@ from array import array
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mergegraph.kernels.tile import Tile
+
+_WIDE = 128
+"""How many columns are worth a call each row."""
 
 
 def pieces(tile: Tile, flat: torch.Tensor, length: int) -> Iterator[tuple[int, int, torch.Tensor]]:
@@ -56,6 +60,7 @@ class ColumnDot:
 
     def __init__(self, scalars: tuple[()], columns: int) -> None:
         self._total = np.zeros(columns)
+        self._room = torch.empty(0)
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next tile of both."""
@@ -63,11 +68,21 @@ class ColumnDot:
         both = zip(pieces(tile, x.view(-1), size), pieces(tile, y.view(-1), size), strict=True)
         for (_, column, left), (_, _, right) in both:
             total = self._total[column : column + left.shape[1]]
-            products = left.double().mul_(right).cpu().numpy()
-            products[0] += total
-            # Running sums are taken in order, whatever the shape; a plain sum may go by pairs.
-            np.add.accumulate(products, axis=0, out=products)
-            total[:] = products[-1]
+            products = self._products(left, right)
+            if len(total) >= _WIDE:
+                for row in products:
+                    np.add(total, row, out=total)
+            else:
+                # Running sums are taken in order, as the loop does; a plain sum of narrow rows may go by pairs.
+                products[0] += total
+                total[:] = np.add.accumulate(products, axis=0, out=products)[-1]
+
+    def _products(self, left: torch.Tensor, right: torch.Tensor) -> npt.NDArray[np.float64]:
+        if self._room.numel() < left.numel():
+            self._room = torch.empty(left.numel(), dtype=torch.float64, device=left.device)
+        room = self._room[: left.numel()].view(left.shape)
+        products: npt.NDArray[np.float64] = room.copy_(left).mul_(right).cpu().numpy()
+        return products
 
     def result(self) -> array[float]:
         """Return the sum of each column."""

@@ -1,20 +1,19 @@
 """Look at rows, the vectors along the last axis. Tiles are of whole rows here, as matrices.
 
-A sum over a row is taken in float64 by halving: the second half is added to the first until one value is left. So it
-depends on the length of the row only, neither on the tile it came in nor on the width of a CPU's vectors.
+A sum over a row is taken in float64, in an order that depends on the length of the row only, neither on the tile it
+came in nor on the width of a CPU's vectors.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
 
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE
-from mergegraph.kernels.exponential import exponential, second_remainder
+from mergegraph.kernels.bits import MAGNITUDE, library
+from mergegraph.kernels.exponential import Exponential, series
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _SORTED = 1 << 14
@@ -22,45 +21,56 @@ _SORTED = 1 << 14
 
 
 class RowDot:
-    """Adds up the products of the elements of each row."""
+    """Adds up the products of the elements of each row; in float64 they are exact."""
 
     def __init__(self, scalars: tuple[()] = ()) -> None:
-        self._sums = array("d")
+        self._found = array("d")
+        self._sums = _RowSums()
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next rows."""
-        self._sums.extend(_row_sums(zip(_columns(x), _columns(y), strict=True)).tolist())
+        self._found.extend(self._sums(x, y).tolist())
 
     def result(self) -> array[float]:
         """Return the sum of each row."""
-        return self._sums
+        return self._found
 
 
-def _columns(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Cut rows that are longer than a block."""
-    return torch.split(x, BLOCK, dim=1)
+class _RowSums:
+    """Adds up rows, in memory that is used again."""
+
+    def __init__(self) -> None:
+        self._room = torch.empty(0)
+
+    def __call__(self, x: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the sums over rows of a matrix, or of the products with another, in float64."""
+        needed = len(x) * min(BLOCK, x.shape[1])
+        if self._room.numel() < needed:
+            self._room = torch.empty(needed, dtype=torch.float64, device=x.device)
+        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        # Rows that are longer than a block are added up block by block.
+        for start in range(0, x.shape[1], BLOCK):
+            part = x[:, start : start + BLOCK]
+            values = self._room[: part.numel()].view(part.shape).copy_(part)
+            if factor is not None:
+                values.mul_(factor[:, start : start + BLOCK])
+            total += _added(values)
+        return total
 
 
-def _row_sums(parts: Iterable[tuple[torch.Tensor, ...]]) -> torch.Tensor:
-    """Return the sums over rows of the products of matrices, which are given in parts of some columns each."""
-    total: torch.Tensor | None = None
-    for first, *others in parts:
-        products = first.to(torch.float64, copy=True)
-        for other in others:
-            products.mul_(other)
-        total = _folded(products) if total is None else total + _folded(products)
-    assert total is not None
-    return total
+def _added(values: torch.Tensor) -> torch.Tensor:
+    """Return the sums of the rows of a matrix, whose values may be lost.
 
-
-def _folded(values: torch.Tensor) -> torch.Tensor:
-    """Return the sums of the rows of a float64 matrix, whose values are lost."""
+    numpy adds contiguous rows by eights and pairs, the same with and without vectors; elsewhere rows are halved.
+    """
+    if library(values) is np:
+        return torch.from_numpy(np.add.reduce(values.numpy(), axis=1))
     size = values.shape[1]
     while size > 1:
         half = (size + 1) // 2
         values[:, : size - half].add_(values[:, half:size])
         size = half
-    return values[:, 0].clone()
+    return values[:, 0]
 
 
 class RowDivergences:
@@ -68,10 +78,15 @@ class RowDivergences:
 
     def __init__(self, scalars: tuple[()] = ()) -> None:
         self._found = array("d")
+        self._exponential = Exponential()
+        self._sums = _RowSums()
+        self._rooms: list[torch.Tensor] = []
 
     def update(self, tile: Tile, a: torch.Tensor, b: torch.Tensor) -> None:
         """Take in the next rows."""
-        near, apart = _near(a, b)
+        if not self._rooms or self._rooms[0].numel() < a.numel():
+            self._rooms = [torch.empty(a.numel(), device=a.device) for _ in range(3)]
+        near, apart = self._near(a, b)
         found = near.tolist()
         for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
             found[row] = _far(a[row : row + 1], b[row : row + 1])
@@ -81,34 +96,58 @@ class RowDivergences:
         """Return the divergence of each row."""
         return self._found
 
+    def _near(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `exp(KL) − 1` of each row if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
 
-def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `exp(KL) − 1` of each row, right if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
+        With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(m − d)`, `g(x) = exp(x) − 1 − x`: a
+        sum of what is not negative, so that nothing cancels, and float32 will do for p and g.
+        """
+        weights, shift, rest = (room[: a.numel()].view(a.shape) for room in self._rooms)
+        self._exponential(torch.sub(a, a.amax(dim=1, keepdim=True), out=weights))
+        total = self._sums(weights)
+        torch.sub(b, a, out=shift)
+        shift.sub_((self._sums(torch.mul(weights, shift, out=rest)) / total)[:, None])
+        apart = torch.abs(shift, out=rest).amax(dim=1)
+        _second_remainder(shift, apart, rest)
+        return self._sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
 
-    With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(d − m)`, `g(x) = exp(−x) − 1 + x`: a sum
-    of what is not negative, so that nothing cancels, and float32 will do for p and g.
-    """
-    top = a.amax(dim=1, keepdim=True)
-    parts = [(exponential(x - top), x - y) for x, y in zip(_columns(a), _columns(b), strict=True)]
-    total = _row_sums((weight,) for weight, _ in parts)
-    centre = (_row_sums(parts) / total)[:, None].float()
-    apart = torch.stack([difference.sub_(centre).abs().amax(dim=1) for _, difference in parts]).amax(dim=0)
-    return _row_sums((weight, second_remainder(difference.neg_())) for weight, difference in parts) / total, apart
+
+def _second_remainder(x: torch.Tensor, largest: torch.Tensor, out: torch.Tensor) -> None:
+    """Write `(e^x − 1 − x) / x²` for rows whose elements are at most `largest`; fewer terms do for small ones."""
+    small = largest <= 1 / 16
+    if small.all():
+        series(x, 2, 6, out)
+        return
+    series(x, 2, 10, out)
+    if small.any():
+        out[small] = series(x[small], 2, 6, torch.empty_like(x[small]))
 
 
 def _far(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return `exp(KL) − 1` of a single row, in float64, as `Σ exp(log p − x) − p (1 − x)` with `x = d − m`."""
-    x, y = a.double(), b.double()
-    logarithm = x - x.amax()
-    logarithm -= math.log(_row_sums((exponential(part),) for part in _columns(logarithm)).item())
-    apart = x.sub_(y)
-    apart -= _row_sums((exponential(p), d) for p, d in zip(_columns(logarithm), _columns(apart), strict=True))
-    terms = (
-        (exponential(p - d) - exponential(p) * (1.0 - d),)
-        for p, d in zip(_columns(logarithm), _columns(apart), strict=True)
-    )
-    found = _row_sums(terms).item()
+    exponential, sums = Exponential(), _RowSums()
+    logarithm = a.double().sub_(a.amax())
+    logarithm -= math.log(sums(exponential(logarithm.clone())).item())
+    weights = exponential(logarithm.clone())
+    apart = a.double().sub_(b)
+    apart -= sums(weights, apart)
+    found = sums(exponential(logarithm.sub_(apart)).sub_(weights.mul_(1.0 - apart))).item()
     return 0.0 if found < 0.0 else found
+
+
+def _order(x: torch.Tensor) -> torch.Tensor:
+    """Return the indices of each row's elements in order of their magnitude, ties by index.
+
+    On CPUs bit patterns are sorted by their lower and then by their upper 16 bits: numpy sorts these by radix, several
+    times as fast as by comparison.
+    """
+    if library(x) is torch:
+        return torch.sort(x.view(torch.int32) & MAGNITUDE, dim=1, stable=True).indices
+    bits = x.numpy().view(np.uint32)
+    order = torch.from_numpy(np.argsort(bits.astype(np.uint16), axis=1, kind="stable"))
+    upper = torch.from_numpy((bits >> 16).astype(np.int16) & 0x7FFF)
+    again = np.argsort(upper.gather(1, order).numpy(), axis=1, kind="stable")
+    return order.gather(1, torch.from_numpy(again))
 
 
 class RowRanks:
@@ -124,18 +163,3 @@ class RowRanks:
         for ranks, values in zip(torch.split(out, step), torch.split(x, step), strict=True):
             order = _order(values)
             ranks.scatter_(1, order, numbers.expand(len(order), length))
-
-
-def _order(x: torch.Tensor) -> torch.Tensor:
-    """Return the indices of each row's elements in order of their magnitude.
-
-    On CPUs the bit patterns are sorted by 16 bits at a time, the lower ones first: numpy sorts 16 bits by radix, which
-    is four times as fast as any comparison.
-    """
-    if not x.is_cpu:
-        return torch.sort(x.view(torch.int32) & MAGNITUDE, dim=1, stable=True).indices
-    bits = x.numpy().view(np.uint32)
-    order = np.argsort(bits.astype(np.uint16), axis=1, kind="stable")
-    upper = ((bits & MAGNITUDE) >> 16).astype(np.uint16)
-    again = np.argsort(np.take_along_axis(upper, order, axis=1), axis=1, kind="stable")
-    return torch.from_numpy(np.take_along_axis(order, again, axis=1))
