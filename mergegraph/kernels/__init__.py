@@ -10,6 +10,7 @@ from typing import Any
 from mergegraph.kernels import sums
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
 from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
+from mergegraph.kernels.packing import PackedMask, UnpackedMask
 from mergegraph.kernels.pointwise import POINTWISE
 from mergegraph.kernels.random import RandomMask, Uniform
 from mergegraph.kernels.rows import RowDivergences, RowDot, RowRanks
@@ -29,6 +30,7 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "row_dot": RowDot,
         "row_divergences": RowDivergences,
         "column_dot": ColumnDot,
+        "packed_mask": PackedMask,
     }
 )
 """Every reduction by its op: made from its scalars, `update(tile, *tensors)` per tile in order, then `result()`."""
@@ -38,6 +40,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "threshold": Threshold,
         "random_mask": RandomMask,
         "uniform": Uniform,
+        "unpacked_mask": UnpackedMask,
         "row_ranks": RowRanks,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,

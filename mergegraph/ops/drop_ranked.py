@@ -10,11 +10,13 @@ from mergegraph.ops.add import add
 from mergegraph.ops.declaration import Delta, Fraction, Key, Locality, Scalar, op
 from mergegraph.ops.less import less
 from mergegraph.ops.multiply import multiply
+from mergegraph.ops.packed_mask import packed_mask
 from mergegraph.ops.random_mask import random_mask
 from mergegraph.ops.rescaling import rescaled
 from mergegraph.ops.row_ranks import row_ranks
 from mergegraph.ops.subtract import subtract
 from mergegraph.ops.uniform import uniform
+from mergegraph.ops.unpacked_mask import unpacked_mask
 
 
 def _check(d: Node, density: Node, epsilon: Node, key: Node, seed: int, rescale: str | bool) -> str | None:
@@ -53,5 +55,6 @@ def drop_ranked(
         return rescaled(d, kept, density, rescale)
     step = multiply(epsilon, 2.0 / (length - 1))
     probability = add(multiply(row_ranks(d), step), subtract(density, epsilon))
-    kept = multiply(d, less(uniform(key, shape=shape), probability))
-    return rescaled(d, kept, probability, rescale)
+    mask = less(uniform(key, shape=shape), probability)
+    again = multiply(d, unpacked_mask(packed_mask(mask, size=d.tensor.count), shape=shape))
+    return rescaled(d, multiply(d, mask), probability, rescale, again)

@@ -13,11 +13,14 @@ from mergegraph.ops.where import where
 SMALLEST_SUM = 1e-7
 
 
-def rescaled(d: Node, kept: Node, probability: Node | float, rescale: str | bool) -> Node:
-    """Return `kept`, a sparsified `d`, rescaled as asked: `"none"` or False, `"l1"` or True, or `"inverse"`."""
+def rescaled(d: Node, kept: Node, probability: Node | float, rescale: str | bool, again: Node | None = None) -> Node:
+    """Return `kept`, a sparsified `d`, rescaled as asked: `"none"` or False, `"l1"` or True, or `"inverse"`.
+
+    `"l1"` needs it in two passes; `again` is the same for the second, where that is cheaper.
+    """
     if rescale in ("none", False):
         return kept
     if rescale == "inverse":
         return divide(kept, probability)
     before, after = absolute_sum(d), absolute_sum(kept)
-    return multiply(kept, where(less(min_(before, after), SMALLEST_SUM), 1.0, divide(before, after)))
+    return multiply(again or kept, where(less(min_(before, after), SMALLEST_SUM), 1.0, divide(before, after)))

@@ -60,3 +60,15 @@ def test_uniform_numbers():
     counts = np.histogram(drawn, 20, (0, 1))[0]
     assert np.abs(counts - 15_000).max() < 4.5 * np.sqrt(15_000)
     assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.01
+
+
+@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("size", [1, 7, 8, 200_003])
+def test_masks_are_kept(size, places):
+    mask = (np.random.default_rng(size).random(size) < 0.3).astype(np.float32)
+    kernel = REDUCTIONS["packed_mask"]((), size=size)
+    for tile in Cut(size, places).tiles:
+        kernel.update(tile, torch.from_numpy(mask[tile.start : tile.start + tile.count]))
+    assert kernel.result().nbytes == -(-size // 8)
+    found = Cut(size, [13, 70_001]).scan("unpacked_mask", (kernel.result(),))
+    np.testing.assert_array_equal(found, mask)
