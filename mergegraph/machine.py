@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _UNLIMITED = 1 << 60
@@ -22,6 +24,13 @@ def resident_bytes() -> int:
 def peak_resident_bytes() -> int:
     """Return the most resident memory this process has had."""
     return _status("VmHWM")
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as the system allows it to; each output of a sweep takes a few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def available_bytes(root: Path = Path("/")) -> int:

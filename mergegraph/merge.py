@@ -132,7 +132,8 @@ def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> None:
         try:
             parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"the folder for the output can't be made: {error.strerror}"
+            reason = "a file is in its place" if isinstance(error, FileExistsError) else error.strerror
+            message = f"the folder for the output can't be made: {reason}"
             raise MergeGraphError(Diagnostic("MG641", message, place=str(parent))) from None
 
 

@@ -96,8 +96,8 @@ def _missing(names: list[str], folder: Folder) -> MergeGraphError:
 def _no_weights(names: list[str], folder: Folder) -> MergeGraphError:
     others = list(filter(other_format, names))
     if ADAPTER in names:
-        help = "merge it into its base first: adapters can't be merged yet"
-        return fault("MG521", "this is an adapter, not a model", folder.path, help)
+        advice = "merge it into its base first: adapters can't be merged yet"
+        return fault("MG521", "this is an adapter, not a model", folder.path, advice)
     if others:
         return fault("MG522", f"the weights are not in safetensors: {listed(others)}", folder.path, CONVERT)
     inner = [name for name in names if any((folder.path / name).glob("*.safetensors"))]

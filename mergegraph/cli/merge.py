@@ -10,6 +10,7 @@ import click
 from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
 from mergegraph.cli.progress import progress
 from mergegraph.cli.show import show_diagnostics, show_json
+from mergegraph.diagnostics import escape
 from mergegraph.sizes import format_size
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
         mergegraph run ties.merge out/ties --memory 2GB
     """
     from mergegraph.compiler import read_recipe
+    from mergegraph.machine import allow_many_files
     from mergegraph.merge import Options, merge
 
+    allow_many_files()
     compilation = read_recipe(recipe, exact=exact)
     show_diagnostics(compilation.warnings())
     with progress() as started:
@@ -63,7 +66,7 @@ def summary(result: Result) -> dict[str, Any]:
 
 
 def _sentence(result: Result) -> str:
-    paths = ", ".join(str(path) for path in result.outputs)
+    paths = ", ".join(escape(str(path)) for path in result.outputs)
     return (
         f"{paths}: read {format_size(result.bytes_read)}, wrote {format_size(result.bytes_written)} in "
         f"{result.seconds:.1f} s, peak memory {format_size(result.peak_rss_bytes)} "

@@ -27,17 +27,21 @@ def save_report(path: Path, text: str) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file so that it holds the old text or all of the new one, whatever happens. Raise MG644."""
     try:
-        _replace(Path(os.path.realpath(path)), text.encode("utf-8"))
+        _write(path, text.encode("utf-8"))
     except OSError as error:
         message = f"the file can't be written: {error.strerror}"
         raise MergeGraphError(Diagnostic("MG644", message, place=str(path))) from None
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         # Pipes and devices, such as /dev/stdout, can't be replaced.
         path.write_bytes(data)
-        return
+    else:
+        _replace(Path(os.path.realpath(path)), data)
+
+
+def _replace(path: Path, data: bytes) -> None:
     mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:

@@ -108,3 +108,35 @@ def test_a_full_standard_output(folder):
 def test_a_closed_standard_output(folder):
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m mergegraph methods >&-"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_report_into_a_pipe(folder):
+    command = [sys.executable, "-m", "mergegraph", "graph", "mean.merge", "-o", "p.dot"]
+    os.mkfifo(folder / "p.dot")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL), open(folder / "p.dot") as pipe:
+        assert pipe.read().startswith("digraph")
+    assert (folder / "p.dot").is_fifo()
+
+
+def test_what_an_output_is_called_does_not_steer_the_terminal(folder, capsys):
+    (folder / "odd.merge").write_text('save model("./a") to "x\\u{1b}[31m"\n')
+    assert run(["run", "odd.merge"]) == 0
+    assert capsys.readouterr().out.startswith("x\\x1b[31m: read ")
+
+
+def test_a_file_in_the_place_of_a_folder(folder, capsys):
+    (folder / "file").write_text("")
+    assert run(["run", "mean.merge", "file/out"]) == 1
+    assert capsys.readouterr().err == (
+        f"error[MG641]: the folder for the output can't be made: a file is in its place\n  --> {folder}/file\n\n"
+    )
+
+
+def test_a_sweep_of_more_outputs_than_files_may_be_open_at_first(folder):
+    steps = ", ".join(str(i / 100) for i in range(40))
+    sweep = f'for t in [{steps}]: save slerp(a, b, t=t) to "s/{{t}}"\n'
+    (folder / "sweep.merge").write_text(f'a = model("./a")\nb = model("./b")\n{sweep}')
+    command = f"ulimit -Sn 64; {sys.executable} -m mergegraph run sweep.merge"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((folder / "s").iterdir())) == 40
