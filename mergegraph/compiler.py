@@ -85,9 +85,13 @@ class Compilation:
         return found
 
     @cached_property
+    def _lowered(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
+        return lower(self.recipe, self.checkpoints)
+
+    @property
     def graph(self) -> Graph:
         """One expression per output tensor."""
-        return lower(self.recipe, self.checkpoints)
+        return self._lowered[0]
 
     @cached_property
     def _optimized(self) -> tuple[Graph, tuple[Applied, ...]]:
@@ -120,7 +124,7 @@ class Compilation:
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
         found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
-        return (*self.text_warnings, *self.recipe.warnings, *found)
+        return (*self.text_warnings, *self.recipe.warnings, *found, *self._lowered[1])
 
     def _open(self, model: Node) -> Checkpoint:
         revision = model.attribute("revision")

@@ -59,7 +59,8 @@ class Faults:
     def check(self) -> None:
         """Raise MergeGraphError if anything was recorded that is an error; keep the rest as `warnings`."""
         for (model, save), names in self._left_out.items():
-            message = f"{len(names)} tensors are left out: `{self.recipe.name(model)}` lacks {listed(names)}"
+            verb = "are" if len(names) > 1 else "is"
+            message = f"{_count(names)} {verb} left out: `{self.recipe.name(model)}` lacks {listed(names)}"
             self.warnings.append(Diagnostic("MG305", message, (Label(save.span),), severity="warning"))
         found = [*self._found, *self._all()]
         if found:

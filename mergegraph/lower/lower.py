@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.tied import tied_partner
+from mergegraph.diagnostics import Diagnostic
 from mergegraph.dtypes import DTYPES, FLOAT32, Dtype, widest
 from mergegraph.ir.graph import (
     Binding,
@@ -63,13 +64,17 @@ class _Tensor:
         return self.bindings.setdefault(binding, len(self.bindings))
 
 
-def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> Graph:
-    """Return one expression per output tensor. MergeGraphError with every fault of shapes, names and types."""
+def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """Return one expression per output tensor, and warnings.
+
+    MergeGraphError with every fault of shapes, names and types.
+    """
     lowering = Lowering(recipe, checkpoints)
     tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
     lowering.faults.check()
     labels = tuple(recipe.name(model) for model in recipe.models)
-    return Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors))
+    graph = Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors))
+    return graph, tuple(lowering.faults.warnings)
 
 
 class Lowering:
@@ -107,7 +112,7 @@ class Lowering:
             try:
                 root = self._lower(save.missing, name, state)
             except Missing:
-                self.faults.left_out(missing.model, name, save)
+                self.faults.left_out(save.missing, name, save)
                 return None
         except Unlowerable:
             return None
