@@ -29,6 +29,9 @@ OPERATORS: Mapping[str, str] = MappingProxyType(
 MOST_EFFORT = 100_000
 """How many calls, and elements of lists, a recipe may come to: a few lines can ask for 2¹⁰⁰ of them."""
 
+DEEPEST_VALUE = 150
+"""How many expressions may be under evaluation at a time; what evaluates them calls itself for each."""
+
 LATER = frozenset(("lora", "union"))
 """Functions of the language that this version does not have yet."""
 
@@ -41,6 +44,7 @@ class Evaluator:
         self.functions = functions
         self.exists = exists
         self._effort = 0
+        self._depth = 0
         self.used: set[str] = set()
         self.folder = ""
         self.applier = Applier(findings)
@@ -49,6 +53,17 @@ class Evaluator:
 
     def evaluate(self, expression: s.Expression, scope: Scope) -> Value:
         """Return the value of an expression; FAILED, with the error reported, if it has none."""
+        if self._depth == DEEPEST_VALUE:
+            message = f"more than {DEEPEST_VALUE} expressions stand inside each other, those of functions included"
+            label = Label(expression.span, "this is one too many")
+            raise MergeGraphError(Diagnostic("MG272", message, (label,), ("bind an inner part to a name",)))
+        self._depth += 1
+        try:
+            return self._value(expression, scope)
+        finally:
+            self._depth -= 1
+
+    def _value(self, expression: s.Expression, scope: Scope) -> Value:
         match expression:
             case s.Number(value=value) | s.String(value=value) | s.Constant(value=value):
                 return value
@@ -178,27 +193,27 @@ class Evaluator:
         given = match(call, arguments, known, self.findings)
         if given is None:
             return FAILED
-        local = Scope(definition.home)
-        for p in parameters:
-            local.values[p.name.name] = Bound(self._argument(p, given, local), p.span)
-        return self._body(call, definition, local, given)
+        return self._body(call, definition, given)
 
-    def _argument(self, parameter: s.Parameter, given: Mapping[str, Given], local: Scope) -> Value:
-        if parameter.name.name in given:
-            return given[parameter.name.name].value
-        return () if parameter.default is None else self.evaluate(parameter.default, local)
-
-    def _body(self, call: s.Call, definition: Definition, local: Scope, given: Mapping[str, Given]) -> Value:
+    def _body(self, call: s.Call, definition: Definition, given: Mapping[str, Given]) -> Value:
         before, folder = len(self.findings.diagnostics), self.folder
         self.folder = definition.folder
         self._calls.append((definition.syntax.name.name, call.span, definition.builtin))
+        local = Scope(definition.home)
         try:
+            for p in definition.syntax.parameters:
+                local.values[p.name.name] = Bound(self._argument(p, given, local), p.span)
             value = self.evaluate(definition.syntax.body, local)
             return self.point(value, call.span)
         finally:
             self._calls.pop()
             self.folder = folder
             self._explain(call, definition, given, before)
+
+    def _argument(self, parameter: s.Parameter, given: Mapping[str, Given], local: Scope) -> Value:
+        if parameter.name.name in given:
+            return given[parameter.name.name].value
+        return () if parameter.default is None else self.evaluate(parameter.default, local)
 
     def _explain(self, call: s.Call, definition: Definition, given: Mapping[str, Given], before: int) -> None:
         """Point errors inside a function's body at the call that led there.

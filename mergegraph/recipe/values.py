@@ -11,7 +11,7 @@ from mergegraph.ir.types import Type
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """`0.6*a + 0.4*b`: models times numbers. It is their mean if the numbers sum to 1, a delta if they sum to 0."""
+    """`0.6*a + 0.4*b`: models times numbers. It is their mean if the numbers sum to 1, an error otherwise."""
 
     terms: tuple[tuple[Node, float], ...]
 
