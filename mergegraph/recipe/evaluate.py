@@ -56,7 +56,11 @@ class Evaluator:
         if self._depth == DEEPEST_VALUE:
             message = f"more than {DEEPEST_VALUE} expressions stand inside each other, those of functions included"
             label = Label(expression.span, "this is one too many")
-            raise MergeGraphError(Diagnostic("MG272", message, (label,), ("bind an inner part to a name",)))
+            raise MergeGraphError(
+                Diagnostic(
+                    "MG272", message, (label,), ("let functions call fewer others, or bind an inner part to a name",)
+                )
+            )
         self._depth += 1
         try:
             return self._value(expression, scope)

@@ -110,6 +110,17 @@ def test_a_closed_standard_output(folder):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_the_command_that_goes_on_is_quoted(folder, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mergegraph.compiler.read_recipe", interrupted)
+    assert run(["run", "my recipe.merge", "out"]) == 130
+    assert capsys.readouterr().err == (
+        "interrupted; nothing is lost, go on with: mergegraph run 'my recipe.merge' out --resume\n"
+    )
+
+
 def test_a_report_into_a_pipe(folder):
     command = [sys.executable, "-m", "mergegraph", "graph", "mean.merge", "-o", "p.dot"]
     os.mkfifo(folder / "p.dot")
