@@ -117,7 +117,7 @@ def test_the_command_that_goes_on_is_quoted(folder, capsys, monkeypatch):
     monkeypatch.setattr("mergegraph.compiler.read_recipe", interrupted)
     assert run(["run", "my recipe.merge", "out"]) == 130
     assert capsys.readouterr().err == (
-        "interrupted; nothing is lost, go on with: mergegraph run 'my recipe.merge' out --resume\n"
+        "\ninterrupted; nothing is lost, go on with: mergegraph run 'my recipe.merge' out --resume\n"
     )
 
 
