@@ -23,7 +23,7 @@ demo: setup  ## merge two real sentence models: plan, run, figures, check
 
 test: lint types  ## run every check: format, lint, types, layers, tests, the built wheel
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	tests/wheel/check_wheel.sh $(BIN)/python
 
 lint: setup  ## check style and the layers of the packages

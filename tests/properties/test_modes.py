@@ -27,10 +27,10 @@ def family(tmp_path_factory):
     return folder
 
 
-def digests(family, text, tmp_path):
+def digests(family, text, tmp_path, modes=MODES):
     """Return the digests of what a recipe writes in every mode."""
     found = []
-    for number, mode in enumerate(MODES):
+    for number, mode in enumerate(modes):
         out = tmp_path / str(number) / "out"
         run(family, text, out, exact=mode["exact"], workers=mode["workers"], memory=mode["memory"]())
         found.append(digest(out))
@@ -81,7 +81,7 @@ def test_random_recipes(tmp_path_factory, expressions):
     tmp_path = tmp_path_factory.mktemp("random")
     family = make_small(tmp_path_factory)
     saves = "\n".join(f'save {expression} to "{i}"' for i, expression in enumerate(expressions))
-    found = digests(family, HEADER + saves, tmp_path)
+    found = digests(family, HEADER + saves, tmp_path, MODES[1:4])
     assert len(set(found)) == 1
     for folder in (tmp_path / "0").rglob("*.safetensors"):
         assert all(tensor.isfinite().all() for tensor in read_model(folder).values() if tensor.is_floating_point())
