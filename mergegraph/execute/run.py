@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Event, Lock
+from typing import Any
 
 import torch
 
@@ -143,39 +144,51 @@ def run_plan(
         rank: unit.peak_bytes for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))
     }
 
+    totals: dict[str, Any] = {}
+
     with ExitStack() as stack:
         reader = stack.enter_context(CheckpointReader(checkpoints, progress))
 
-        def execute(rank: int) -> Done:
-            # Parallelism is over units; a thread pool inside each operation would only compete with it.
-            torch.set_num_threads(1)
-            unit = plan.units[rank]
-            arena = pool.take(unit.peak_bytes)
+        def run(stage: Plan, waiting: dict[int, int]) -> None:
+            def execute(rank: int) -> Done:
+                # Parallelism is over units; a thread pool inside each operation would only compete with it.
+                torch.set_num_threads(1)
+                unit = stage.units[rank]
+                arena = pool.take(unit.peak_bytes)
+                try:
+                    if isinstance(unit, Compute):
+                        program = stage.programs[unit.program]
+                        done = run_compute(unit, program, reader, writer, arena, cancelled, totals)
+                    else:
+                        done = run_copy(unit, reader, writer, arena, cancelled)
+                    writer.record(done.digests)
+                    return done
+                except Cancelled:
+                    raise
+                except BaseException as error:
+                    failures.append(error)
+                    cancelled.set()
+                    raise
+                finally:
+                    pool.give(arena)
+
+            def finished(_: int, done: Done) -> None:
+                nonfinite.update(done.nonfinite)
+                for name, share in done.shares:
+                    totals[name] = totals.get(name, 0) + share
+
+            capacity = stage.budget_bytes - stage.baseline_bytes
             try:
-                if isinstance(unit, Compute):
-                    done = run_compute(unit, plan.programs[unit.program], reader, writer, arena, cancelled)
-                else:
-                    done = run_copy(unit, reader, writer, arena, cancelled)
-                writer.record(done.digests)
-                return done
+                run_units(
+                    execute, waiting, capacity=capacity, workers=stage.workers, finished=finished, stop=cancelled.set
+                )
             except Cancelled:
-                raise
-            except BaseException as error:
-                failures.append(error)
-                cancelled.set()
-                raise
-            finally:
-                pool.give(arena)
+                # A unit that was cancelled may be heard of before the one that failed.
+                raise failures[0] from None
 
-        def finished(_: int, done: Done) -> None:
-            nonfinite.update(done.nonfinite)
-
-        capacity = plan.budget_bytes - plan.baseline_bytes
-        try:
-            run_units(execute, waiting, capacity=capacity, workers=plan.workers, finished=finished, stop=cancelled.set)
-        except Cancelled:
-            # A unit that was cancelled may be heard of before the one that failed.
-            raise failures[0] from None
+        for earlier in plan.before if waiting else ():
+            run(earlier, {rank: unit.peak_bytes for rank, unit in enumerate(earlier.units)})
+        run(plan, waiting)
         reader.check_unchanged()
     return Measured(
         time.monotonic() - started,

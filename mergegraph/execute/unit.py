@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -44,20 +45,32 @@ class Outputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a unit leaves behind: the digest of every tensor it wrote, and how many of their elements are not finite."""
+    """What a unit leaves behind: the digest of every tensor it wrote, how many of their elements are not finite, and
+    what it adds to statistics of whole models."""
 
     digests: dict[Target, str]
     nonfinite: dict[Target, int]
+    shares: tuple[tuple[str, Any], ...] = ()
 
 
 def run_compute(
-    unit: Compute, program: Program, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event
+    unit: Compute,
+    program: Program,
+    inputs: Inputs,
+    outputs: Outputs,
+    arena: Arena,
+    cancelled: Event,
+    totals: Mapping[str, Any] = MappingProxyType({}),
 ) -> Done:
-    """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile."""
+    """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile.
+
+    `totals` are the statistics of whole models that have been found.
+    """
     try:
-        return _Run(unit, program, inputs, outputs, arena, cancelled).run()
+        given = [*unit.keys, *(totals[name] for name in unit.totals)]
+        return _Run(unit, program, inputs, outputs, arena, cancelled, given).run()
     except MergeGraphError as error:
-        place = listed(dict.fromkeys(target.name for target in unit.targets))
+        place = listed(dict.fromkeys(x.name for x in unit.targets or unit.inputs))
         raise MergeGraphError(*(d if d.place else replace(d, place=place) for d in error.diagnostics)) from None
 
 
@@ -91,7 +104,14 @@ def _differ(unit: Copy) -> Diagnostic:
 
 class _Run:
     def __init__(
-        self, unit: Compute, program: Program, inputs: Inputs, outputs: Outputs, arena: Arena, cancelled: Event
+        self,
+        unit: Compute,
+        program: Program,
+        inputs: Inputs,
+        outputs: Outputs,
+        arena: Arena,
+        cancelled: Event,
+        given: Sequence[Any],
     ) -> None:
         self.unit = unit
         self.program = program
@@ -105,7 +125,7 @@ class _Run:
         self.inputs = [arena.tensor(t.dtype, held) for t in program.inputs]
         self.outputs = [arena.tensor(t.dtype, written) for t in program.outputs]
         self.registers = [arena.tensor(FLOAT32, program.register_elements)[0] for _ in range(program.registers)]
-        self.scalars: list[Any] = [*unit.keys, *[None] * (program.scalars - program.keys)]
+        self.scalars: list[Any] = [*given, *[None] * (program.scalars - program.given)]
         self.digests = [TensorDigest() for _ in unit.targets]
         self.nonfinite = [0] * len(unit.targets)
         self.loaded: set[int] = set()
@@ -116,7 +136,8 @@ class _Run:
             self._phase(phase)
         digests = {target: digest.label for target, digest in zip(self.unit.targets, self.digests, strict=True)}
         counts = zip(self.unit.targets, self.nonfinite, strict=True)
-        return Done(digests, {target: count for target, count in counts if count})
+        shares = zip(self.unit.shares, (self.scalars[slot] for slot in self.program.shares), strict=True)
+        return Done(digests, {target: count for target, count in counts if count}, tuple(shares))
 
     def _phase(self, phase: Phase) -> None:
         kernels = {i: self._kernel(i) for i in phase.tiles if _stateful(i)}

@@ -26,7 +26,14 @@ class Key:
     value: int
 
 
-Binding: TypeAlias = TensorRef | Key
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A statistic of a whole model, which is found before the tensors that need it are computed."""
+
+    name: str
+
+
+Binding: TypeAlias = TensorRef | Key | Total
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +51,15 @@ class OutputTensor:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All output tensors of all saves; `models` and `saves` name what the indices mean."""
+    """All output tensors of all saves; `models` and `saves` name what the indices mean.
+
+    `surveyed` are all tensors of the values of which statistics of a whole model are needed; they are not written.
+    """
 
     models: tuple[str, ...]
     saves: tuple[str, ...]
     tensors: tuple[OutputTensor, ...]
+    surveyed: tuple[OutputTensor, ...] = ()
 
     def templates(self) -> dict[Node, list[OutputTensor]]:
         """Return the output tensors by their template, in order of first use."""
@@ -72,14 +83,19 @@ def key_leaf(index: int) -> Node:
     return intern("key", (), (("index", index),), TensorType(FLOAT64, ()))
 
 
+def total_leaf(index: int, type: TensorType) -> Node:
+    """Return the leaf that stands for the statistic of a whole model that is bound at `index`."""
+    return intern("total", (), (("index", index),), type)
+
+
 def const(value: float) -> Node:
     """Return the scalar constant `value`."""
     return intern("const", (), (("value", float(value)),), TensorType(FLOAT64, ()))
 
 
 def is_leaf(node: Node) -> bool:
-    """Tell whether a node is bound from outside: a tensor or a key."""
-    return node.op in ("input", "key")
+    """Tell whether a node is bound from outside: a tensor, a key, or a statistic of a whole model."""
+    return node.op in ("input", "key", "total")
 
 
 def leaf_index(leaf: Node) -> int:
@@ -101,13 +117,14 @@ def const_value(node: Node) -> float | None:
 def map_templates(graph: Graph, function: Callable[[Node], Node]) -> Graph:
     """Return the graph with every template replaced by `function` of it; each template is visited once."""
     done: dict[Node, tuple[Node, tuple[int, ...]]] = {}
-    tensors = []
-    for tensor in graph.tensors:
+
+    def mapped(tensor: OutputTensor) -> OutputTensor:
         if tensor.root not in done:
             done[tensor.root] = compact(function(tensor.root))
         root, kept = done[tensor.root]
-        tensors.append(replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept)))
-    return replace(graph, tensors=tuple(tensors))
+        return replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept))
+
+    return replace(graph, tensors=tuple(map(mapped, graph.tensors)), surveyed=tuple(map(mapped, graph.surveyed)))
 
 
 def compact(root: Node) -> tuple[Node, tuple[int, ...]]:

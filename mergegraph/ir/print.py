@@ -12,6 +12,7 @@ from mergegraph.ir.graph import (
     Graph,
     Key,
     OutputTensor,
+    Total,
     const,
     const_value,
     input_leaf,
@@ -62,6 +63,8 @@ def binding_text(binding: Binding, names: Sequence[str], name: str | None = None
     """Return `model/tensor`, or the key of random bits in hexadecimal digits; `model` alone for a tensor `name`."""
     if isinstance(binding, Key):
         return f"key:0x{binding.value:016x}"
+    if isinstance(binding, Total):
+        return f"total:{path_text(binding.name)}"
     return names[binding.model] + ("" if binding.name == name else f"/{path_text(binding.name)}")
 
 

@@ -17,10 +17,11 @@ from mergegraph.ir.graph import (
     OutputTensor,
     TensorRef,
     const,
+    const_value,
     input_leaf,
     key_leaf,
 )
-from mergegraph.ir.node import Node, postorder
+from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType, Type
 from mergegraph.keys import random_bits_key
 from mergegraph.lower.faults import Faults
@@ -72,8 +73,10 @@ def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> tuple[Graph
     lowering = Lowering(recipe, checkpoints)
     tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
     lowering.faults.check()
+    surveyed = lowering.survey()
+    lowering.faults.check()
     labels = tuple(recipe.name(model) for model in recipe.models)
-    graph = Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors))
+    graph = Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors), tuple(surveyed))
     return graph, tuple(lowering.faults.warnings)
 
 
@@ -93,6 +96,49 @@ class Lowering:
         self._leaves: dict[tuple[int, TensorType], Node] = {}
         self._constants: dict[float, Node] = {}
         self._checked: set[tuple[Node, Node]] = set()
+        self._scopes: dict[Node, str] = {}
+
+    def survey(self) -> list[OutputTensor]:
+        """Return every tensor of the values of which statistics over all their tensors are needed."""
+        done: set[Node] = set()
+        found = []
+        # To lower a value may ask for others of its kind.
+        while left := [node for node in self._scopes if node not in done]:
+            done.update(left)
+            found += [tensor for node in left for tensor in self._surveyed(node)]
+        return found
+
+    def _surveyed(self, node: Node) -> list[OutputTensor]:
+        found = []
+        for name in self.namer.names(node).names:
+            state = _Tensor()
+            try:
+                root = self._lower(node, name, state)
+            except (Missing, Unlowerable):
+                # What can't be computed is reported where it is to be written.
+                continue
+            found.append(OutputTensor(-1, name, root, tuple(state.bindings)))
+        self._uniform(node, found)
+        return found
+
+    def _uniform(self, node: Node, tensors: list[OutputTensor]) -> None:
+        """Record a fault if the numbers of an operation on a whole model differ from tensor to tensor."""
+        numbers: tuple[float | None, ...] | None = None
+        for tensor in tensors:
+            if tensor.root.op == node.op:
+                found = tuple(const_value(child) for child in tensor.root.inputs)
+                if numbers not in (None, found):
+                    message = f"`{node.op}` over a whole model needs the same numbers for all tensors"
+                    self.faults.problem(node, tensor.name, message)
+                    return
+                numbers = found
+
+    def _attributes(self, node: Node) -> tuple[tuple[str, Attribute], ...]:
+        """Return the attributes of a node of the Graph: a scope names the value that it means."""
+        if ("scope", "model") not in node.attributes:
+            return node.attributes
+        scope = self._scopes.setdefault(node, f"model {len(self._scopes)}")
+        return tuple((name, scope if name == "scope" else value) for name, value in node.attributes)
 
     def save(self, index: int, save: Save) -> list[OutputTensor]:
         """Return the output tensors of one save."""
@@ -180,7 +226,7 @@ class Lowering:
             self.faults.shapes(node, name, raw, state.bindings)
             raise Unlowerable
         op = OPS[node.op]
-        applied = op.apply([_computable(n) for n in inputs], node.attributes)
+        applied = op.apply([_computable(n) for n in inputs], self._attributes(node))
         problem = op.problem(applied)
         if problem:
             self.faults.problem(node, name, problem)

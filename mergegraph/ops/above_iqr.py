@@ -9,7 +9,7 @@ from mergegraph.ops.add import add
 from mergegraph.ops.declaration import Delta, Locality, Mask, op
 from mergegraph.ops.greater_equal import greater_equal
 from mergegraph.ops.limit_value import limit_value
-from mergegraph.ops.limits import limits
+from mergegraph.ops.limits import magnitudes
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.subtract import subtract
 
@@ -22,6 +22,6 @@ def above_iqr(s: Delta) -> Mask:
     """
     size = s.tensor.count
     positions = [math.floor(q * (size - 1)) for q in (0.25, 0.5, 0.75)]
-    found = limits(s, [float(size - position) for position in positions])
-    low, middle, high = (limit_value(limit) for limit in found)
+    scores = magnitudes(s)
+    low, middle, high = (limit_value(scores.limit(float(size - position))) for position in positions)
     return greater_equal(abs_(s), add(middle, multiply(1.5, subtract(high, low))))

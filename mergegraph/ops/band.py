@@ -8,7 +8,7 @@ from mergegraph.ops.add import add
 from mergegraph.ops.clamp import clamp
 from mergegraph.ops.declaration import Delta, Fraction, Locality, op
 from mergegraph.ops.floor import floor
-from mergegraph.ops.limits import limits
+from mergegraph.ops.limits import magnitudes
 from mergegraph.ops.min import min_
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.rescaling import rescaled
@@ -16,7 +16,7 @@ from mergegraph.ops.subtract import subtract
 from mergegraph.ops.threshold import threshold
 
 
-def _caution(d: None, density: float | None, gamma: float | None, rescale: str | bool) -> str | None:
+def _caution(d: None, density: float | None, gamma: float | None, **_: object) -> str | None:
     if density is None or gamma is None or density < 1.0 or gamma <= 0.0:
         return None
     return f"density {density:g} keeps all elements, so that `gamma` drops none"
@@ -24,18 +24,24 @@ def _caution(d: None, density: float | None, gamma: float | None, rescale: str |
 
 @op(locality=Locality.REDUCTION, paper="2312.06795", caution=_caution)
 def band(
-    d: Delta, density: Fraction, gamma: Fraction = 0.01, *, rescale: Literal["none", "l1"] | bool = "none"
+    d: Delta,
+    density: Fraction,
+    gamma: Fraction = 0.01,
+    *,
+    scope: Literal["tensor", "model"] = "tensor",
+    rescale: Literal["none", "l1"] | bool = "none",
 ) -> Delta:
     """Drop the `⌊gamma·N⌋` elements of largest magnitude, then the smallest, so that `⌊density·N⌋` remain.
 
     Where both do not fit, fewer of the largest are dropped. Of equal magnitudes the one of lower index is the larger.
-    Density 1 or more keeps all, whatever `gamma` is, and 0 or less nothing.
+    Density 1 or more keeps all, whatever `gamma` is, and 0 or less nothing. `scope="model"` takes two thresholds for
+    all tensors of the model, as `trim` takes one.
     `rescale="l1"`, or `true`, multiplies by `‖d‖₁ / ‖kept‖₁` (unless either is below 1e-7).
     """
-    count = float(d.tensor.count)
+    found = magnitudes(d, scope)
+    count = found.count
     k = clamp(floor(multiply(density, count)), 0.0, count)
     top = min_(floor(multiply(gamma, count)), subtract(count, k))
-    largest, all_but_smallest = limits(d, [top, add(top, k)])
     # What is in both is taken from itself, which leaves an exact zero.
-    kept = subtract(threshold(d, all_but_smallest), threshold(d, largest))
+    kept = subtract(threshold(d, found.limit(add(top, k))), threshold(d, found.limit(top)))
     return rescaled(d, kept, density, rescale)

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mergegraph.ir.node import Node
 from mergegraph.ops.bucket_histogram import bucket_histogram
+from mergegraph.ops.declaration import as_node
+from mergegraph.ops.histogram_count import histogram_count
+from mergegraph.ops.inclusive_limit import inclusive_limit
 from mergegraph.ops.kth_magnitude import kth_magnitude
 from mergegraph.ops.magnitude_histogram import magnitude_histogram
+from mergegraph.ops.over_model import over_model
 
 
-def limits(x: Node, counts: Sequence[Node | float]) -> list[Node]:
-    """Return the k-th largest magnitude of a tensor for several k, from one histogram and one more for each."""
+@dataclass(frozen=True, slots=True)
+class Magnitudes:
+    """The magnitudes of a tensor `x`, or of all tensors of the model that `scope` names."""
+
+    x: Node
+    histogram: Node
+    scope: str
+
+    @property
+    def count(self) -> Node:
+        """How many there are."""
+        return as_node(float(self.x.tensor.count)) if self.scope == "tensor" else histogram_count(self.histogram)
+
+    def limit(self, k: Node | float) -> Node:
+        """Return the k-th largest: of a tensor with exactly k elements within, of a model with all that equal it."""
+        if self.scope == "tensor":
+            return kth_magnitude(self.histogram, bucket_histogram(self.x, self.histogram, k), k)
+        bucket = bucket_histogram(self.x, self.histogram, k)
+        whole = over_model(bucket, group=self.scope, part=_name(as_node(k)))
+        return inclusive_limit(kth_magnitude(self.histogram, whole, k))
+
+
+def magnitudes(x: Node, scope: str = "tensor") -> Magnitudes:
+    """Return the magnitudes of a tensor, or of all tensors of a model."""
     histogram = magnitude_histogram(x)
-    return [kth_magnitude(histogram, bucket_histogram(x, histogram, k), k) for k in counts]
+    whole = histogram if scope == "tensor" else over_model(histogram, group=scope, part="histogram")
+    return Magnitudes(x, whole, scope)
+
+
+def _name(node: Node) -> str:
+    """Return a text that tells expressions apart that do not depend on which tensor it is."""
+    inputs = ", ".join(map(_name, node.inputs)) if node.op != "over_model" else ""
+    return f"{node.op}({inputs}){dict(node.attributes) or ''}"

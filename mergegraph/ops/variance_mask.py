@@ -12,7 +12,7 @@ from mergegraph.ops.divide import divide
 from mergegraph.ops.equal import equal
 from mergegraph.ops.floor import floor
 from mergegraph.ops.greater import greater
-from mergegraph.ops.limits import limits
+from mergegraph.ops.limits import magnitudes
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.subtract import subtract
 from mergegraph.ops.threshold import threshold
@@ -35,5 +35,5 @@ def variance_mask(ds: Deltas, topk: Fraction = 1) -> Mask:
     apart = [subtract(x, y) for i, x in enumerate(ds) for y in ds[:i]]
     variance = divide(reduce(add, [multiply(x, x) for x in apart]), float(len(ds) ** 2))
     differing = count(greater(variance, 0.0))
-    (limit,) = limits(variance, [floor(multiply(topk, differing))])
+    limit = magnitudes(variance).limit(floor(multiply(topk, differing)))
     return greater(threshold(variance, limit), 0.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from networkx.utils import UnionFind
 
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, renumber
+from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, Total, renumber
 from mergegraph.ir.node import Node
 from mergegraph.plan.plan import Target
 
@@ -18,12 +18,17 @@ MOST_INPUTS = 32
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Expressions over common bindings, and the tensors they are written to."""
+    """Expressions over common bindings, and the tensors they are written to.
+
+    `totals` are the statistics of whole models that they need, `shares` those that they add to instead of writing.
+    """
 
     roots: tuple[Node, ...]
     inputs: tuple[TensorRef, ...]
     keys: tuple[int, ...]
+    totals: tuple[str, ...]
     targets: tuple[Target, ...]
+    shares: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +95,18 @@ class _Grouping:
     def group(self, members: Sequence[OutputTensor]) -> Group:
         tensors = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, TensorRef)))
         keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
-        bindings: list[Binding] = [*tensors, *keys]
+        totals = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Total)))
+        bindings: list[Binding] = [*tensors, *keys, *totals]
         numbers = {b: i for i, b in enumerate(bindings)}
         pattern = tuple((m.root, tuple(numbers[b] for b in m.bindings)) for m in members)
         if pattern not in self._roots:
             self._roots[pattern] = tuple(renumber(root, dict(enumerate(places))) for root, places in pattern)
-        targets = tuple(Target(m.save, m.name) for m in members)
-        return Group(self._roots[pattern], tuple(tensors), tuple(key.value for key in keys), targets)
+        written = [m for m in members if m.save >= 0]
+        return Group(
+            self._roots[pattern],
+            tuple(tensors),
+            tuple(key.value for key in keys),
+            tuple(total.name for total in totals),
+            tuple(Target(m.save, m.name) for m in written),
+            tuple(m.name for m in members if m.save < 0),
+        )

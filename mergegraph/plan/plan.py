@@ -26,13 +26,16 @@ class Compute:
     """Runs `program` on these inputs. `window` elements of every tensor are in memory at a time.
 
     A unit whose window is its whole tensor is *resident*: it reads once, however many phases its program has. Any
-    other *streams*: each phase reads what it needs again.
+    other *streams*: each phase reads what it needs again. `totals` are the statistics of whole models that it needs,
+    `shares` those that it finds a share of.
     """
 
     program: int
     inputs: tuple[TensorRef, ...]
     keys: tuple[int, ...]
+    totals: tuple[str, ...]
     targets: tuple[Target, ...]
+    shares: tuple[str, ...]
     window: int
     resident: bool
     peak_bytes: int
@@ -82,6 +85,8 @@ class Plan:
     input_bytes: int
     dearest: int
     """The index of the unit with the highest peak."""
+    before: tuple[Plan, ...] = ()
+    """What runs first, to find statistics of whole models; its figures are in those of this plan."""
 
 
 def phase_window(program: Program, phase: Phase, window: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
@@ -12,6 +12,7 @@ from mergegraph.ir.node import Node
 from mergegraph.plan.group import CopyOf, Group, group
 from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes
 from mergegraph.plan.program import TILE, Program, compile_program
+from mergegraph.plan.stages import stages
 from mergegraph.sizes import format_size
 
 STREAM_WINDOW = 8 * TILE
@@ -49,6 +50,26 @@ class Resources:
 
 def plan(graph: Graph, places: Places, resources: Resources) -> Plan:
     """Return the plan of a graph. MergeGraphError (MG401) if no plan fits into the memory."""
+    *before, last = [_stage(stage, places, resources) for stage in stages(graph)]
+    return _together(tuple(before), last, places) if before else last
+
+
+def _together(before: tuple[Plan, ...], last: Plan, places: Places) -> Plan:
+    """Return the plan of a last stage with the figures of all."""
+    every = (*before, last)
+    refs = dict.fromkeys(ref for stage in every for ref in _refs(stage.units))
+    return replace(
+        last,
+        before=before,
+        planned_peak_bytes=max(stage.planned_peak_bytes for stage in every),
+        lower_bound_bytes=max(stage.lower_bound_bytes for stage in every),
+        optimal=all(stage.optimal for stage in every),
+        bytes_read=sum(stage.bytes_read for stage in every),
+        input_bytes=sum(places(ref).nbytes for ref in refs),
+    )
+
+
+def _stage(graph: Graph, places: Places, resources: Resources) -> Plan:
     groups, copies = group(graph)
     programs = _Programs()
     numbers = [programs.number(g.roots) for g in groups]
@@ -85,7 +106,7 @@ def _refuse(graph: Graph, groups: Sequence[Group], smallest: Sequence[int], reso
     if need <= _available(resources):
         return
     dearest = max(range(len(groups)), key=lambda i: smallest[i], default=None)
-    place = escape(groups[dearest].targets[0].name) if dearest is not None else ""
+    place = escape(_name(groups[dearest])) if dearest is not None else ""
     budget = resources.baseline + need
     raise MergeGraphError(
         Diagnostic(
@@ -98,6 +119,11 @@ def _refuse(graph: Graph, groups: Sequence[Group], smallest: Sequence[int], reso
             ),
         )
     )
+
+
+def _name(found: Group) -> str:
+    """Return what a group is called: the tensor it writes first, or reads first."""
+    return found.targets[0].name if found.targets else found.inputs[0].name
 
 
 def _rounded_up(nbytes: int) -> str:
@@ -118,7 +144,9 @@ def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
         number,
         found.inputs,
         found.keys,
+        found.totals,
         found.targets,
+        found.shares,
         strategy.window,
         strategy.resident,
         strategy.peak_bytes,

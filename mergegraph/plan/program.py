@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -64,13 +65,16 @@ class Phase:
 class Program:
     """What a unit computes, for every unit of the same template.
 
-    Scalar slots 0 … `keys` − 1 hold the random keys when it starts; `prologue` fills those that need no tile.
+    Its tensors have this `shape`. The first `given` scalar slots hold random keys and statistics of whole models when
+    it starts; `prologue` fills those that need no tile. `shares` are the slots of what it adds to such statistics.
     `registers` tiles of float32 suffice; `register_bound` is the proven least.
     """
 
+    shape: tuple[int, ...]
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
-    keys: int
+    shares: tuple[int, ...]
+    given: int
     prologue: tuple[Instruction, ...]
     phases: tuple[Phase, ...]
     registers: int
@@ -82,12 +86,12 @@ class Program:
     @property
     def elements(self) -> int:
         """The number of elements of each of its tensors."""
-        return self.outputs[0].count
+        return math.prod(self.shape)
 
     @property
     def row(self) -> int:
         """The length of a row: of the last axis."""
-        return self.outputs[0].shape[-1]
+        return self.shape[-1]
 
     @property
     def row_tile(self) -> int:
@@ -102,19 +106,23 @@ class Program:
 
 
 def compile_program(roots: Sequence[Node]) -> Program:
-    """Return the program that computes `roots`, tensors of one shape, in as few passes as their reductions allow."""
+    """Return the program that computes `roots` in as few passes as their reductions allow.
+
+    They are tensors of one shape, or statistics of such.
+    """
     return _Compiler(roots).program()
 
 
 class _Compiler:
     def __init__(self, roots: Sequence[Node]) -> None:
-        self.roots = roots
+        self.roots = [root for root in roots if is_tile(root)]
+        self.shares = [root for root in roots if not is_tile(root)]
         self.nodes = list(postorder(roots))
         tensors = {leaf_index(n): n for n in self.nodes if n.op == "input"}
-        keys = [n for n in self.nodes if n.op == "key"]
+        given = [n for n in self.nodes if n.op in ("key", "total")]
         self.inputs = [tensors[i] for i in sorted(tensors)]
-        self.slots = {node: i for i, node in enumerate(sorted(keys, key=leaf_index))}
-        self.key_count = len(keys)
+        self.slots = {node: i for i, node in enumerate(sorted(given, key=leaf_index))}
+        self.given = len(given)
         self.level: dict[Node, int] = {}
         for node in self.nodes:
             self.level[node] = self._level(node)
@@ -129,9 +137,11 @@ class _Compiler:
         phases = tuple(phase for phase, _ in compiled)
         stateful = [i for p in phases for i in p.tiles if _allocates(OPS[i.op])]
         return Program(
+            shape=next(n.tensor.shape for n in (*self.roots, *self.inputs)),
             inputs=tuple(n.tensor for n in self.inputs),
             outputs=tuple(n.tensor for n in self.roots),
-            keys=self.key_count,
+            shares=tuple(self.slots[n] for n in self.shares),
+            given=self.given,
             prologue=self._scalars(0),
             phases=phases,
             registers=max(order.peak for order in orders),
@@ -164,7 +174,7 @@ class _Compiler:
         found = [
             n
             for n in self.nodes
-            if n in self.slots and n.op != "key" and not is_reduction(n) and self.level[n] == level
+            if n in self.slots and not is_leaf(n) and not is_reduction(n) and self.level[n] == level
         ]
         return tuple(
             Instruction(n.op, Place("scalar", self.slots[n]), self.operands(n, {}), n.attributes) for n in found

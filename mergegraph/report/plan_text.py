@@ -95,6 +95,8 @@ def _units(plan: Plan) -> Iterator[str]:
         (kinds["copied"], "copied byte for byte"),
     ]
     yield f"{len(plan.units):,}: " + ", ".join(f"{count:,} {what}" for count, what in parts if count)
+    for stage in plan.before:
+        yield f"after {len(stage.units):,} that read {format_size(stage.bytes_read)} for statistics of whole models"
 
 
 def _shared(compilation: Compilation, plan: Plan) -> Iterator[str]:
@@ -175,7 +177,8 @@ def _unit(compilation: Compilation, plan: Plan, number: int, unit: Unit, shown: 
         place = compilation.tensor(ref)
         yield f"  i{i} = {escape(graph.models[ref.model])}: {escape(ref.name)}, {place.dtype}{list(place.shape)}"
     if isinstance(unit, Compute):
-        yield from (f"  s{i} = key 0x{key:016x}" for i, key in enumerate(unit.keys))
+        given = [*(f"key 0x{key:016x}" for key in unit.keys), *(f"total of {escape(name)}" for name in unit.totals)]
+        yield from (f"  s{i} = {what}" for i, what in enumerate(given))
     for i, target in enumerate(unit.targets):
         yield f"  o{i} = {escape(graph.saves[target.save])}: {escape(target.name)}"
     if isinstance(unit, Copy):
