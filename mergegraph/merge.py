@@ -97,7 +97,7 @@ def merge(
                 overwrite=options.overwrite,
                 resume=options.resume,
             )
-            outputs.append(Output(stack.enter_context(directory), shards))
+            outputs.append(Output(stack.enter_context(directory), shards, save.span))
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
         finished = []

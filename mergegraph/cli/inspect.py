@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mergegraph.cli.show import show_diagnostics, show_json
-from mergegraph.diagnostics import escape
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, did_you_mean, escape
 from mergegraph.sizes import format_size
 
 
@@ -31,6 +31,9 @@ def command(model: str, tensor: str | None, as_json: bool) -> None:
     show_diagnostics(checkpoint.warnings)
     summary = describe(checkpoint)
     listed = [t for t in checkpoint.tensors.values() if tensor is not None and fnmatchcase(t.name, tensor)]
+    if tensor is not None and not listed:
+        help = did_you_mean(tensor, checkpoint.tensors)
+        raise MergeGraphError(Diagnostic("MG380", f"no tensor is named like `{escape(tensor)}`", help=help))
     facts: dict[str, Any] = {
         "source": model,
         "parameters": summary.parameters,

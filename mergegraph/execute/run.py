@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event, Lock
 from typing import Any
 
-import torch
-
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.reader import FileSet
-from mergegraph.diagnostics import Diagnostic, escape
-from mergegraph.execute.arena import Pool
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape
+from mergegraph.execute.arena import Arena, Pool
 from mergegraph.execute.schedule import run_units
 from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
 from mergegraph.ir.graph import TensorRef
+from mergegraph.kernels import single_threaded
 from mergegraph.machine import peak_resident_bytes
-from mergegraph.plan.plan import Compute, Plan, Target
+from mergegraph.plan.plan import Copy, Plan, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output while it is written: its directory and where each tensor lies in it."""
+    """One output while it is written: its directory, where each tensor lies in it, and the `save` that asks for it."""
 
     directory: OutputDirectory
     layout: Layout
+    span: Span
 
 
 @dataclass(slots=True)
@@ -120,6 +120,13 @@ class OutputWriter:
         for target, digest in digests.items():
             self._outputs[target.save].directory.record({target.name: digest})
 
+    def located(self, error: BaseException, unit: Unit) -> BaseException:
+        """Return an error that names no place in the recipe with that of the output it happened in."""
+        if not isinstance(error, MergeGraphError) or not unit.targets:
+            return error
+        label = Label(self._outputs[unit.targets[0].save].span, "for this output")
+        return MergeGraphError(*(d if d.labels else replace(d, labels=(label,)) for d in error.diagnostics))
+
     def finished(self, target: Target) -> bool:
         """Tell whether an earlier run has finished a tensor."""
         return target.name in self._outputs[target.save].directory.done
@@ -135,69 +142,79 @@ def run_plan(
     """
     started = time.monotonic()
     progress = Progress(report)
-    cancelled = Event()
-    pool = Pool()
-    nonfinite: dict[Target, int] = {}
-    failures: list[BaseException] = []
     writer = OutputWriter(outputs, progress)
-    waiting = {
-        rank: unit.peak_bytes for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))
-    }
-
-    totals: dict[str, Any] = {}
-
-    with ExitStack() as stack:
-        reader = stack.enter_context(CheckpointReader(checkpoints, progress))
-
-        def run(stage: Plan, waiting: dict[int, int]) -> None:
-            def execute(rank: int) -> Done:
-                # Parallelism is over units; a thread pool inside each operation would only compete with it.
-                torch.set_num_threads(1)
-                unit = stage.units[rank]
-                arena = pool.take(unit.peak_bytes)
-                try:
-                    if isinstance(unit, Compute):
-                        program = stage.programs[unit.program]
-                        done = run_compute(unit, program, reader, writer, arena, cancelled, totals)
-                    else:
-                        done = run_copy(unit, reader, writer, arena, cancelled)
-                    writer.record(done.digests)
-                    return done
-                except Cancelled:
-                    raise
-                except BaseException as error:
-                    failures.append(error)
-                    cancelled.set()
-                    raise
-                finally:
-                    pool.give(arena)
-
-            def finished(_: int, done: Done) -> None:
-                nonfinite.update(done.nonfinite)
-                for name, share in done.shares:
-                    totals[name] = totals.get(name, 0) + share
-
-            capacity = stage.budget_bytes - stage.baseline_bytes
-            try:
-                run_units(
-                    execute, waiting, capacity=capacity, workers=stage.workers, finished=finished, stop=cancelled.set
-                )
-            except Cancelled:
-                # A unit that was cancelled may be heard of before the one that failed.
-                raise failures[0] from None
-
+    with CheckpointReader(checkpoints, progress) as reader:
+        execution = _Execution(reader, writer)
+        waiting = [rank for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))]
         for earlier in plan.before if waiting else ():
-            run(earlier, {rank: unit.peak_bytes for rank, unit in enumerate(earlier.units)})
-        run(plan, waiting)
+            execution.run(earlier, range(len(earlier.units)))
+        execution.run(plan, waiting)
         reader.check_unchanged()
+    found = sorted(execution.nonfinite.items(), key=lambda item: item[0].name)
     return Measured(
         time.monotonic() - started,
         progress.bytes_read,
         progress.bytes_written,
         peak_resident_bytes(),
         len(plan.units),
-        tuple(_not_finite(target, count) for target, count in sorted(nonfinite.items(), key=lambda i: i[0].name)),
+        tuple(_not_finite(target, count) for target, count in found),
     )
+
+
+class _Execution:
+    """Runs the stages of a merge, one after the other; what units find out about whole models is in `totals`."""
+
+    def __init__(self, reader: CheckpointReader, writer: OutputWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.nonfinite: dict[Target, int] = {}
+        self.totals: dict[str, Any] = {}
+        self._pool = Pool()
+        self._cancelled = Event()
+        self._failures: list[BaseException] = []
+
+    def run(self, stage: Plan, ranks: Iterable[int]) -> None:
+        """Run the units of a stage that have these ranks."""
+        try:
+            run_units(
+                partial(self._execute, stage),
+                {rank: stage.units[rank].peak_bytes for rank in ranks},
+                capacity=stage.budget_bytes - stage.baseline_bytes,
+                workers=stage.workers,
+                finished=self._finished,
+                stop=self._cancelled.set,
+            )
+        except Cancelled:
+            # A unit that was cancelled may be heard of before the one that failed.
+            raise self._failures[0] from None
+
+    def _execute(self, stage: Plan, rank: int) -> Done:
+        single_threaded()
+        unit = stage.units[rank]
+        arena = self._pool.take(unit.peak_bytes)
+        try:
+            done = self._unit(stage, unit, arena)
+            self.writer.record(done.digests)
+            return done
+        except Cancelled:
+            raise
+        except BaseException as error:
+            self._failures.append(self.writer.located(error, unit))
+            self._cancelled.set()
+            raise self._failures[-1] from error.__cause__
+        finally:
+            self._pool.give(arena)
+
+    def _unit(self, stage: Plan, unit: Unit, arena: Arena) -> Done:
+        if isinstance(unit, Copy):
+            return run_copy(unit, self.reader, self.writer, arena, self._cancelled)
+        program = stage.programs[unit.program]
+        return run_compute(unit, program, self.reader, self.writer, arena, self._cancelled, self.totals)
+
+    def _finished(self, _: int, done: Done) -> None:
+        self.nonfinite.update(done.nonfinite)
+        for name, share in done.shares:
+            self.totals[name] = self.totals.get(name, 0) + share
 
 
 def _not_finite(target: Target, count: int) -> Diagnostic:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean, listed
+from mergegraph.dtypes import Dtype
 from mergegraph.ir.graph import Binding
 from mergegraph.ir.node import Node
 from mergegraph.recipe.recipe import Recipe, Save
@@ -16,10 +17,10 @@ class Faults:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.warnings: list[Diagnostic] = []
         self._found: list[Diagnostic] = []
         self._missing: dict[tuple[Node, Save], list[str]] = defaultdict(list)
         self._left_out: dict[tuple[Node, Save], list[str]] = defaultdict(list)
+        self._kept: dict[tuple[Save, Dtype], list[str]] = defaultdict(list)
         self._shapes: dict[Node, list[str]] = defaultdict(list)
         self._outside: dict[Node, list[str]] = defaultdict(list)
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
@@ -32,6 +33,10 @@ class Faults:
     def left_out(self, model: Node, name: str, save: Save) -> None:
         """Record that a tensor is left out, since the model named by `missing` lacks it too."""
         self._left_out[model, save].append(name)
+
+    def kept(self, name: str, dtype: Dtype, save: Save) -> None:
+        """Record that a tensor keeps its dtype, since no other can be made of it."""
+        self._kept[save, dtype].append(name)
 
     def shapes(self, node: Node, name: str, inputs: Sequence[Node], bindings: Mapping[Binding, int]) -> None:
         """Record that the inputs of an operation have different shapes."""
@@ -57,14 +62,21 @@ class Faults:
         self._found.append(self._at(select, "MG321", f'no tensor is named like "{glob}"', help))
 
     def check(self) -> None:
-        """Raise MergeGraphError if anything was recorded that is an error; keep the rest as `warnings`."""
-        for (model, save), names in self._left_out.items():
-            verb = "are" if len(names) > 1 else "is"
-            message = f"{_count(names)} {verb} left out: `{self.recipe.name(model)}` lacks {listed(names)}"
-            self.warnings.append(Diagnostic("MG305", message, (Label(save.span),), severity="warning"))
+        """Raise MergeGraphError if anything was recorded that is an error."""
         found = [*self._found, *self._all()]
         if found:
             raise MergeGraphError(*sorted(found, key=lambda d: d.labels[0].span.start))
+
+    def warnings(self) -> Iterator[Diagnostic]:
+        """Yield what was recorded that is no error."""
+        for (model, save), names in self._left_out.items():
+            verb = "are" if len(names) > 1 else "is"
+            message = f"{_count(names)} {verb} left out: `{self.recipe.name(model)}` lacks {listed(names)}"
+            yield Diagnostic("MG305", message, (Label(save.span),), severity="warning")
+        for (save, dtype), names in self._kept.items():
+            verb = "stay" if len(names) > 1 else "stays"
+            message = f"{_count(names)} {verb} {dtype}, which nothing can be computed from: {listed(names)}"
+            yield Diagnostic("MG306", message, (Label(save.span),), severity="warning")
 
     def _all(self) -> Iterable[Diagnostic]:
         for (model, save), names in self._missing.items():

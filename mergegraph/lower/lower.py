@@ -77,7 +77,7 @@ def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> tuple[Graph
     lowering.faults.check()
     labels = tuple(recipe.name(model) for model in recipe.models)
     graph = Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors), tuple(surveyed))
-    return graph, tuple(lowering.faults.warnings)
+    return graph, tuple(lowering.faults.warnings())
 
 
 class Lowering:
@@ -163,6 +163,8 @@ class Lowering:
         except Unlowerable:
             return None
         target = self._target(root, save)
+        if save.dtype and target.kind == "float" and not target.mergeable:
+            self.faults.kept(name, target, save)
         written = root if root.tensor.dtype is target else cast(root, dtype=target.name)
         return OutputTensor(index, name, written, tuple(state.bindings))
 

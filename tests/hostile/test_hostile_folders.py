@@ -262,7 +262,9 @@ def test_adapter(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "adapter_model.safetensors").write_bytes(safetensors({}))
     assert model_refusal(tmp_path) == (
-        "error[MG521]: this is an adapter, not a model\n  --> …/m\n  = help: merge it into its base first: adapters can't be merged yet"
+        "error[MG521]: this is an adapter, not a model\n"
+        "  --> …/m\n"
+        "  = help: merge it into its base first: adapters can't be merged yet"
     )
 
 
