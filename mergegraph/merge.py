@@ -22,6 +22,7 @@ from mergegraph.ir.graph import OutputTensor as GraphTensor
 from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.ir.print import expression_lines
+from mergegraph.lower.names import Namer
 from mergegraph.own import own_sources
 from mergegraph.plan.plan import Plan
 from mergegraph.recipe.recipe import Save
@@ -293,8 +294,6 @@ def _stacks(compilation: Compilation, save: Save, donor: Checkpoint) -> list[Sta
 
 def layer_origins(compilation: Compilation, value: Node) -> dict[str, dict[int, tuple[Node, int]]]:
     """Return, for every layer of a value by stack and number, the model it is a change of and its number there."""
-    from mergegraph.lower.names import Namer
-
     namer = Namer(compilation.recipe, compilation.checkpoints)
     names = namer.names(value)
     found: dict[str, dict[int, tuple[Node, int]]] = {}

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
 from mergegraph.ir.node import Node, postorder
-from mergegraph.ir.types import Type
 from mergegraph.prelude import prelude_texts
 from mergegraph.recipe.evaluate import Evaluator
 from mergegraph.recipe.recipe import Recipe, Save
@@ -229,8 +228,3 @@ class _Resolver:
 def parse_source(source: Source) -> s.Recipe:
     """Parse the text of a source."""
     return parse(source.text, source.name)
-
-
-def is_model(value: object) -> bool:
-    """Tell whether a value is a model."""
-    return isinstance(value, Node) and value.type is Type.MODEL
