@@ -95,8 +95,15 @@ def test_integers_that_differ_are_named(family, tmp_path, expression):
         run(family, f'{header}save {expression} to "out"', tmp_path / "out")
     assert str(caught.value) == (
         "error[MG541]: the tensor `position_ids` is not of a float type, and differs between the inputs\n"
+        f"{place(header, expression)}"
         "  = help: no average of it means anything: take it from one model with `select`"
     )
+
+
+def place(header, expression):
+    """Return the lines of an error that show the `save` after `header`."""
+    line, save = header.count("\n") + 1, f'save {expression} to "out"'
+    return f"  ┌─ test.merge:{line}:1\n{line} │ {save}\n  │ {'^' * len(save)} for this output\n"
 
 
 PROBLEMS = {
@@ -157,6 +164,7 @@ def test_scores_that_are_not_finite_are_an_error_that_names_the_tensor(family, t
     assert str(caught.value) == (
         "error[MG454]: 35 of the scores are NaN or infinite, so that they have no quantiles\n"
         "  --> `matrix`\n"
+        f"{place(header, 'arcee_fusion(base, a)')}"
         "  = help: an input has such elements, or its values overflow"
     )
 
