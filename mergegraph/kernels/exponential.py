@@ -34,28 +34,17 @@ _FORMATS = {
 }
 
 
-class Exponential:
-    """Takes exponentials, in memory that is used again."""
+def exponential(x: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return `e^x` to three units in the last place, in place of x; beyond the range about its ends. NaN stays.
 
-    def __init__(self) -> None:
-        self._rooms: list[torch.Tensor] = []
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `e^x` to three units in the last place, in place of x; beyond the range about its ends. NaN stays."""
-        form = _FORMATS[x.dtype]
-        whole, product = self._room(0, x), self._room(1, x)
-        torch.mul(x.clamp_(form.lowest, form.highest), 1.0 / math.log(2.0), out=whole).round_()
-        x.sub_(torch.mul(whole, form.high, out=product)).sub_(torch.mul(whole, form.low, out=product))
-        power = series(x, 0, form.degree, product)
-        scale = x.view(form.integer).copy_(whole).add_(form.bias).bitwise_left_shift_(form.mantissa)
-        return torch.mul(power, scale.view(x.dtype), out=x)
-
-    def _room(self, number: int, x: torch.Tensor) -> torch.Tensor:
-        while len(self._rooms) <= number:
-            self._rooms.append(torch.empty(0, dtype=x.dtype, device=x.device))
-        if self._rooms[number].numel() < x.numel() or self._rooms[number].dtype != x.dtype:
-            self._rooms[number] = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
-        return self._rooms[number][: x.numel()].view(x.shape)
+    It works in two tensors like x.
+    """
+    form = _FORMATS[x.dtype]
+    torch.mul(x.clamp_(form.lowest, form.highest), 1.0 / math.log(2.0), out=one).round_()
+    x.sub_(torch.mul(one, form.high, out=other)).sub_(torch.mul(one, form.low, out=other))
+    power = series(x, 0, form.degree, other)
+    scale = x.view(form.integer).copy_(one).add_(form.bias).bitwise_left_shift_(form.mantissa)
+    return torch.mul(power, scale.view(x.dtype), out=x)
 
 
 def series(x: torch.Tensor, first: int, last: int, out: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mergegraph.kernels.tile import Tile
+from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.tile import BLOCK, Tile
 
 _WIDE = 128
 """How many columns are worth a call each row."""
@@ -28,6 +29,12 @@ def pieces(tile: Tile, flat: torch.Tensor, length: int) -> Iterator[tuple[int, i
         count = whole * length or min(left, length - column)
         yield row, column, flat[done : done + count].view(max(1, whole), -1)
         done += count
+
+
+def _room(like: torch.Tensor, place: int) -> torch.Tensor:
+    if like.numel() > BLOCK:
+        return torch.empty(like.shape, dtype=torch.float64, device=like.device)
+    return shared(torch.float64, place, like.device)[: like.numel()].view(like.shape)
 
 
 class SpreadRows:
@@ -60,7 +67,6 @@ class ColumnDot:
 
     def __init__(self, scalars: tuple[()], columns: int) -> None:
         self._total = np.zeros(columns)
-        self._room = torch.empty(0)
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next tile of both."""
@@ -78,10 +84,8 @@ class ColumnDot:
                 total[:] = np.add.accumulate(products, axis=0, out=products)[-1]
 
     def _products(self, left: torch.Tensor, right: torch.Tensor) -> npt.NDArray[np.float64]:
-        if self._room.numel() < left.numel():
-            self._room = torch.empty(left.numel(), dtype=torch.float64, device=left.device)
-        room = self._room[: left.numel()].view(left.shape)
-        products: npt.NDArray[np.float64] = room.copy_(left).mul_(right).cpu().numpy()
+        rooms = [_room(left, place) for place in range(2)]
+        products: npt.NDArray[np.float64] = rooms[0].copy_(left).mul_(rooms[1].copy_(right)).cpu().numpy()
         return products
 
     def result(self) -> array[float]:

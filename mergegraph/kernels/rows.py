@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from mergegraph.kernels.bits import MAGNITUDE, library
-from mergegraph.kernels.exponential import Exponential, series
+from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.exponential import exponential, series
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _SORTED = 1 << 14
@@ -25,37 +26,34 @@ class RowDot:
 
     def __init__(self, scalars: tuple[()] = ()) -> None:
         self._found = array("d")
-        self._sums = _RowSums()
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next rows."""
-        self._found.extend(self._sums(x, y).tolist())
+        self._found.extend(_row_sums(x, y).tolist())
 
     def result(self) -> array[float]:
         """Return the sum of each row."""
         return self._found
 
 
-class _RowSums:
-    """Adds up rows, in memory that is used again."""
+def _room(like: torch.Tensor, place: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return memory for a matrix like this one: shared, or of its own if its rows are longer than a block."""
+    if like.numel() > BLOCK:
+        return torch.empty(like.shape, dtype=dtype, device=like.device)
+    return shared(dtype, place, like.device)[: like.numel()].view(like.shape)
 
-    def __init__(self) -> None:
-        self._room = torch.empty(0)
 
-    def __call__(self, x: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the sums over rows of a matrix, or of the products with another, in float64."""
-        needed = len(x) * min(BLOCK, x.shape[1])
-        if self._room.numel() < needed:
-            self._room = torch.empty(needed, dtype=torch.float64, device=x.device)
-        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        # Rows that are longer than a block are added up block by block.
-        for start in range(0, x.shape[1], BLOCK):
-            part = x[:, start : start + BLOCK]
-            values = self._room[: part.numel()].view(part.shape).copy_(part)
-            if factor is not None:
-                values.mul_(factor[:, start : start + BLOCK])
-            total += _added(values)
-        return total
+def _row_sums(x: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the sums over rows of a matrix, or of its products with another, in float64."""
+    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    # Rows that are longer than a block are added up block by block.
+    for start in range(0, x.shape[1], BLOCK):
+        part = x[:, start : start + BLOCK]
+        values = _room(part, 0, torch.float64).copy_(part)
+        if factor is not None:
+            values.mul_(_room(part, 1, torch.float64).copy_(factor[:, start : start + BLOCK]))
+        total += _added(values)
+    return total
 
 
 def _added(values: torch.Tensor) -> torch.Tensor:
@@ -78,38 +76,50 @@ class RowDivergences:
 
     def __init__(self, scalars: tuple[()] = ()) -> None:
         self._found = array("d")
-        self._exponential = Exponential()
-        self._sums = _RowSums()
-        self._rooms: list[torch.Tensor] = []
 
     def update(self, tile: Tile, a: torch.Tensor, b: torch.Tensor) -> None:
         """Take in the next rows."""
-        if not self._rooms or self._rooms[0].numel() < a.numel():
-            self._rooms = [torch.empty(a.numel(), device=a.device) for _ in range(3)]
-        near, apart = self._near(a, b)
+        near, apart = _near(a, b)
         found = near.tolist()
         for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
-            found[row] = _far(a[row : row + 1], b[row : row + 1])
+            found[row] = _far(a[row : row + 1].double(), b[row : row + 1].double())
         self._found.extend(math.log1p(x) for x in found)
 
     def result(self) -> array[float]:
         """Return the divergence of each row."""
         return self._found
 
-    def _near(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `exp(KL) − 1` of each row if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
 
-        With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(m − d)`, `g(x) = exp(x) − 1 − x`: a
-        sum of what is not negative, so that nothing cancels, and float32 will do for p and g.
-        """
-        weights, shift, rest = (room[: a.numel()].view(a.shape) for room in self._rooms)
-        self._exponential(torch.sub(a, a.amax(dim=1, keepdim=True), out=weights))
-        total = self._sums(weights)
-        torch.sub(b, a, out=shift)
-        shift.sub_((self._sums(torch.mul(weights, shift, out=rest)) / total)[:, None])
-        apart = torch.abs(shift, out=rest).amax(dim=1)
-        _second_remainder(shift, apart, rest)
-        return self._sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
+def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `exp(KL) − 1` of each row if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
+
+    With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(m − d)`, `g(x) = exp(x) − 1 − x`: a sum
+    of what is not negative, so that nothing cancels, and float32 will do for p and g.
+    """
+    weights, shift, rest = (_room(a, place) for place in range(3))
+    _softmax_weights(a, weights, shift, rest)
+    total = _row_sums(weights)
+    torch.sub(b, a, out=shift)
+    shift.sub_((_row_sums(torch.mul(weights, shift, out=rest)) / total)[:, None].float())
+    apart = torch.abs(shift, out=rest).amax(dim=1)
+    _second_remainder(shift, apart, rest)
+    return _row_sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
+
+
+def _softmax_weights(a: torch.Tensor, out: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> None:
+    """Write what the softmax of each row is proportional to. It works in two more matrices.
+
+    A polynomial will do for rows that are at most 0.6 wide.
+    """
+    top, low = a.amax(dim=1, keepdim=True), a.amin(dim=1, keepdim=True)
+    narrow = (top - low <= 0.6).view(-1)
+    if narrow.all():
+        series(torch.sub(a, (top + low) / 2, out=one), 0, 6, out)
+        return
+    exponential(torch.sub(a, top, out=out), one, other)
+    if narrow.any():
+        x = a[narrow] - (top[narrow] + low[narrow]) / 2
+        out[narrow] = series(x, 0, 6, torch.empty_like(x))
 
 
 def _second_remainder(x: torch.Tensor, largest: torch.Tensor, out: torch.Tensor) -> None:
@@ -125,13 +135,14 @@ def _second_remainder(x: torch.Tensor, largest: torch.Tensor, out: torch.Tensor)
 
 def _far(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return `exp(KL) − 1` of a single row, in float64, as `Σ exp(log p − x) − p (1 − x)` with `x = d − m`."""
-    exponential, sums = Exponential(), _RowSums()
-    logarithm = a.double().sub_(a.amax())
-    logarithm -= math.log(sums(exponential(logarithm.clone())).item())
-    weights = exponential(logarithm.clone())
-    apart = a.double().sub_(b)
-    apart -= sums(weights, apart)
-    found = sums(exponential(logarithm.sub_(apart)).sub_(weights.mul_(1.0 - apart))).item()
+    rooms = torch.empty_like(a), torch.empty_like(a)
+    apart = a - b
+    logarithm = a.sub_(a.amax())
+    logarithm -= math.log(_row_sums(exponential(logarithm.clone(), *rooms)).item())
+    weights = exponential(logarithm.clone(), *rooms)
+    apart -= _row_sums(weights, apart)
+    terms = exponential(logarithm.sub_(apart), *rooms).sub_(weights.mul_(1.0 - apart))
+    found = _row_sums(terms).item()
     return 0.0 if found < 0.0 else found
 
 

@@ -8,7 +8,6 @@ from mergegraph.ir.graph import const_value
 from mergegraph.ops.add import add
 from mergegraph.ops.count import count
 from mergegraph.ops.declaration import Deltas, Fraction, Locality, Mask, as_node, op
-from mergegraph.ops.divide import divide
 from mergegraph.ops.equal import equal
 from mergegraph.ops.floor import floor
 from mergegraph.ops.greater import greater
@@ -31,9 +30,9 @@ def variance_mask(ds: Deltas, topk: Fraction = 1) -> Mask:
         return equal(nothing, 0.0)
     if len(ds) == 1:
         return nothing
-    # The mean square of the differences between all pairs: equal values cancel exactly, so that ties stay ties.
+    # The variance times n², by the differences of all pairs: equal values cancel exactly, so that ties stay ties.
     apart = [subtract(x, y) for i, x in enumerate(ds) for y in ds[:i]]
-    variance = divide(reduce(add, [multiply(x, x) for x in apart]), float(len(ds) ** 2))
+    variance = reduce(add, [multiply(x, x) for x in apart])
     differing = count(greater(variance, 0.0))
     limit = magnitudes(variance).limit(floor(multiply(topk, differing)))
     return greater(threshold(variance, limit), 0.0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mergegraph.kernels import REDUCTIONS, SCANS, Tile
-from mergegraph.kernels.exponential import Exponential, series
+from mergegraph.kernels.exponential import exponential, series
 
 SHAPES = [(1, 1), (5, 1), (1, 70_000), (7, 13), (300, 257), (2, 66_000)]
 
@@ -93,15 +93,18 @@ def test_ranks_of_special_values():
     assert out.tolist() == [[6.0, 4.0, 0.0, 1.0, 2.0, 3.0, 5.0]]
 
 
+def exponent(x):
+    return exponential(x.clone(), torch.empty_like(x), torch.empty_like(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_exponential(dtype):
     x = torch.linspace(-80, 80, 100_001, dtype=dtype)
     exact = np.exp(x.numpy().astype(np.longdouble))
-    exponential = Exponential()
-    error = np.abs(exponential(x).numpy() / exact - 1).max()
+    error = np.abs(exponent(x).numpy() / exact - 1).max()
     assert error < 3 * torch.finfo(dtype).eps
-    assert exponential(torch.tensor([0.0, torch.nan], dtype=dtype)).nan_to_num(7.0).tolist() == [1.0, 7.0]
-    assert torch.isfinite(exponential(torch.tensor([-torch.inf, torch.inf], dtype=dtype))).all()
+    assert exponent(torch.tensor([0.0, torch.nan], dtype=dtype)).nan_to_num(7.0).tolist() == [1.0, 7.0]
+    assert torch.isfinite(exponent(torch.tensor([-torch.inf, torch.inf], dtype=dtype))).all()
 
 
 @pytest.mark.parametrize(("reach", "terms"), [(1 / 16, 6), (1.0, 10)])

@@ -91,10 +91,10 @@ def variance_mask(ds: Sequence[Array], topk: float) -> Mask:
 
 
 def pairwise_variance(ds: Sequence[Array]) -> Array:
-    """Return the population variance over the models in float32: the sum of squared differences of pairs, over n²."""
+    """Return n² times the population variance over n models, in float32: the sum of squared differences of pairs."""
     if len(ds) < 2:
         return np.zeros_like(ds[0])
-    return (added([np.square(x - y) for x, y in combinations(ds, 2)]) / len(ds) ** 2).astype(np.float32).astype(float)
+    return added([np.square(x - y) for x, y in combinations(ds, 2)]).astype(np.float32).astype(float)
 
 
 def energy(ds: Sequence[Array]) -> list[float]:
