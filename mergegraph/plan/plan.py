@@ -12,6 +12,9 @@ from mergegraph.plan.program import TILE, Phase, Program
 KERNEL_SCRATCH = 4 * 4
 """Bytes per element of a tile that a kernel with a state may allocate for its own use: four tiles of 32 bits."""
 
+THREAD_BYTES = 8_000_000
+"""What a thread keeps for itself: the room that its kernels share, and memory that was freed and not given back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -115,7 +118,7 @@ def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
 def peak_bytes(program: Program, window: int, *, resident: bool) -> int:
     """Return all that a unit takes: its buffers, the state of its reductions and the scratch of its kernels."""
     scratch = KERNEL_SCRATCH * max(TILE, program.register_elements) * program.kernels
-    return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch
+    return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch + THREAD_BYTES
 
 
 def output_window(program: Program, window: int, *, resident: bool) -> int:

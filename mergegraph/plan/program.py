@@ -80,7 +80,8 @@ class Program:
     registers: int
     register_bound: int
     scalars: int
-    kernels: int
+    scratch: int
+    """The elements of the tiles that the kernels of a phase work on, those without memory of their own left out."""
     state_bytes: int
 
     @property
@@ -96,13 +97,18 @@ class Program:
     @property
     def row_tile(self) -> int:
         """The elements of a tile of whole rows: as many rows as fit into a tile, at least one."""
-        return max(1, TILE // max(1, self.row)) * self.row
+        return row_tile(self.shape)
 
     @property
     def register_elements(self) -> int:
         """The elements of a register: of the longest tile that any phase has."""
         longest = max(self.row_tile if phase.rows else TILE for phase in self.phases)
         return min(longest, self.elements)
+
+
+def row_tile(shape: tuple[int, ...]) -> int:
+    """Return the elements of a tile of whole rows: of as many rows as fit into a tile, at least one."""
+    return max(1, TILE // max(1, shape[-1])) * shape[-1]
 
 
 def compile_program(roots: Sequence[Node]) -> Program:
@@ -135,9 +141,9 @@ class _Compiler:
         compiled = [self._phase(number) for number in range(last + 1)]
         orders = [order for _, order in compiled]
         phases = tuple(phase for phase, _ in compiled)
-        stateful = [i for p in phases for i in p.tiles if _allocates(OPS[i.op])]
+        shape = next(n.tensor.shape for n in (*self.roots, *self.inputs))
         return Program(
-            shape=next(n.tensor.shape for n in (*self.roots, *self.inputs)),
+            shape=shape,
             inputs=tuple(n.tensor for n in self.inputs),
             outputs=tuple(n.tensor for n in self.roots),
             shares=tuple(self.slots[n] for n in self.shares),
@@ -147,7 +153,7 @@ class _Compiler:
             registers=max(order.peak for order in orders),
             register_bound=max(order.bound for order in orders),
             scalars=len(self.slots),
-            kernels=max(sum(i in stateful for i in p.tiles) for p in phases),
+            scratch=max(sum(_worked_on(i, p, row_tile(shape)) for i in p.tiles) for p in phases),
             state_bytes=sum(n.tensor.nbytes for n in self.nodes if n in self.slots),
         )
 
@@ -257,9 +263,12 @@ def is_tile(node: Node) -> bool:
     return node.tensor.shape != () and OPS[node.op].returns != "Stat"
 
 
-def _allocates(op: Op[Any]) -> bool:
-    """Tell whether a kernel takes memory of its own."""
-    return op.locality is not Locality.POINTWISE or op.kernel is not None
+def _worked_on(instruction: Instruction, phase: Phase, rows: int) -> int:
+    """Return the elements that a kernel with memory of its own works on at a time; 0 if it has none."""
+    op = OPS[instruction.op]
+    if op.locality is Locality.ROWWISE or (op.kernel is not None and phase.rows):
+        return max(TILE, rows)
+    return TILE if op.locality is not Locality.POINTWISE or op.kernel is not None else 0
 
 
 def in_place(node: Node) -> bool:

@@ -56,7 +56,11 @@ def test_a_kernel_that_fails_is_named_with_its_tensor(tmp_path):
             tmp_path / "o",
         )
     assert str(caught.value) == (
-        "error[MG455]: the operation `broken` failed: ValueError: it made [3] of [17]\n  --> `vector`"
+        "error[MG455]: the operation `broken` failed: ValueError: it made [3] of [17]\n"
+        "  --> `vector`\n"
+        "  ┌─ test.merge:6:1\n"
+        '6 │ save base + select { "vector": broken(a - base), _: b - base } to "out"\n'
+        "  │ ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ for this output"
     )
 
 
