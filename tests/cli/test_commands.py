@@ -188,7 +188,7 @@ def slow(folder):
 
 def working(folder):
     """Wait until a run has begun to write."""
-    for _ in range(600):
+    for _ in range(3000):
         if list(folder.glob("out/*.partial-*/model/*.safetensors")):
             return
         time.sleep(0.02)
