@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from mergegraph.dtypes import FLOAT64
 from mergegraph.ir.graph import const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType
-from mergegraph.ops import OPS, Locality, Op
+from mergegraph.ops import OPS, Locality
 from mergegraph.plan.order import Order, Task, least_peak_order
 
 TILE = 65_536
@@ -154,7 +155,7 @@ class _Compiler:
             register_bound=max(order.bound for order in orders),
             scalars=len(self.slots),
             scratch=max(sum(_worked_on(i, p, row_tile(shape)) for i in p.tiles) for p in phases),
-            state_bytes=sum(n.tensor.nbytes for n in self.nodes if n in self.slots),
+            state_bytes=sum(_state_bytes(n.tensor) for n in self.nodes if n in self.slots),
         )
 
     def _level(self, node: Node) -> int:
@@ -263,11 +264,19 @@ def is_tile(node: Node) -> bool:
     return node.tensor.shape != () and OPS[node.op].returns != "Stat"
 
 
+def _state_bytes(statistic: TensorType) -> int:
+    """Return what a statistic takes; lists of numbers for rows or columns grow, and are moved when they do."""
+    return statistic.nbytes * (2 if statistic.dtype is FLOAT64 and statistic.shape else 1)
+
+
 def _worked_on(instruction: Instruction, phase: Phase, rows: int) -> int:
-    """Return the elements that a kernel with memory of its own works on at a time; 0 if it has none."""
+    """Return the elements that a kernel with memory of its own works on at a time; 0 if it has none.
+
+    Those that look at whole rows take most.
+    """
     op = OPS[instruction.op]
     if op.locality is Locality.ROWWISE or (op.kernel is not None and phase.rows):
-        return max(TILE, rows)
+        return 3 * max(TILE, rows)
     return TILE if op.locality is not Locality.POINTWISE or op.kernel is not None else 0
 
 
