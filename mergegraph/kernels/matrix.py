@@ -37,36 +37,42 @@ def _room(like: torch.Tensor, place: int) -> torch.Tensor:
     return shared(torch.float64, place, like.device)[: like.numel()].view(like.shape)
 
 
+def _tensor(values: array[float]) -> torch.Tensor:
+    """Return numbers as a tensor on the same memory."""
+    return torch.frombuffer(values, dtype=torch.float64) if values else torch.empty(0, dtype=torch.float64)
+
+
 class SpreadRows:
     """Gives all elements of a row, a vector of `length` elements along the last axis, the number of their row."""
 
     def __init__(self, scalars: tuple[array[float]], length: int) -> None:
-        self._values = torch.tensor(scalars[0], dtype=torch.float32)
+        self._values = _tensor(scalars[0])
         self._length = length
 
     def update(self, tile: Tile, out: torch.Tensor) -> None:
         """Write the next tile."""
         for row, _, part in pieces(tile, out.view(-1), self._length):
-            part.copy_(self._values[row : row + len(part), None])
+            part.copy_(self._values[row : row + len(part)].float()[:, None])
 
 
 class SpreadColumns:
     """Gives all elements of a column, a vector along the first axis, the number of their column."""
 
     def __init__(self, scalars: tuple[array[float]]) -> None:
-        self._values = torch.tensor(scalars[0], dtype=torch.float32)
+        self._values = _tensor(scalars[0])
 
     def update(self, tile: Tile, out: torch.Tensor) -> None:
         """Write the next tile."""
         for _, column, part in pieces(tile, out.view(-1), len(self._values)):
-            part.copy_(self._values[column : column + part.shape[1]])
+            part.copy_(self._values[column : column + part.shape[1]].float())
 
 
 class ColumnDot:
     """Adds up the products of the elements of each of `columns` columns, one row after the other in float64."""
 
     def __init__(self, scalars: tuple[()], columns: int) -> None:
-        self._total = np.zeros(columns)
+        self._found = array("d", bytes(8 * columns))
+        self._total = np.frombuffer(self._found)
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next tile of both."""
@@ -90,4 +96,4 @@ class ColumnDot:
 
     def result(self) -> array[float]:
         """Return the sum of each column."""
-        return array("d", self._total.tolist())
+        return self._found

@@ -24,16 +24,22 @@ _SORTED = 1 << 14
 class RowDot:
     """Adds up the products of the elements of each row; in float64 they are exact."""
 
-    def __init__(self, scalars: tuple[()] = ()) -> None:
-        self._found = array("d")
+    def __init__(self, scalars: tuple[()], rows: int) -> None:
+        self._found = array("d", bytes(8 * rows))
 
     def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in the next rows."""
-        self._found.extend(_row_sums(x, y).tolist())
+        _put(self._found, tile, x, _row_sums(x, y).tolist())
 
     def result(self) -> array[float]:
         """Return the sum of each row."""
         return self._found
+
+
+def _put(found: array[float], tile: Tile, rows: torch.Tensor, values: list[float]) -> None:
+    """Write the numbers of a tile's rows to their places."""
+    first = tile.start // rows.shape[1]
+    found[first : first + len(values)] = array("d", values)
 
 
 def _room(like: torch.Tensor, place: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -74,8 +80,8 @@ def _added(values: torch.Tensor) -> torch.Tensor:
 class RowDivergences:
     """Takes the Kullback–Leibler divergence of the softmax of each row of `b` from that of `a`."""
 
-    def __init__(self, scalars: tuple[()] = ()) -> None:
-        self._found = array("d")
+    def __init__(self, scalars: tuple[()], rows: int) -> None:
+        self._found = array("d", bytes(8 * rows))
 
     def update(self, tile: Tile, a: torch.Tensor, b: torch.Tensor) -> None:
         """Take in the next rows."""
@@ -83,7 +89,7 @@ class RowDivergences:
         found = near.tolist()
         for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
             found[row] = _far(a[row : row + 1].double(), b[row : row + 1].double())
-        self._found.extend(math.log1p(x) for x in found)
+        _put(self._found, tile, a, [math.log1p(x) for x in found])
 
     def result(self) -> array[float]:
         """Return the divergence of each row."""

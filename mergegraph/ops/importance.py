@@ -8,6 +8,7 @@ from mergegraph.ops.multiply import multiply
 from mergegraph.ops.row_divergences import row_divergences
 from mergegraph.ops.spread_rows import spread_rows
 from mergegraph.ops.subtract import subtract
+from mergegraph.ops.vectors import row_count
 
 
 @op(locality=Locality.ROWWISE)
@@ -16,6 +17,5 @@ def importance(a: Point, b: Point) -> Delta:
 
     Rows are the vectors along the last axis.
     """
-    return multiply(
-        abs_(subtract(a, b)), spread_rows(row_divergences(a, b), length=a.tensor.shape[-1], shape=a.tensor.shape)
-    )
+    divergences = row_divergences(a, b, rows=row_count(a.tensor))
+    return multiply(abs_(subtract(a, b)), spread_rows(divergences, length=a.tensor.shape[-1], shape=a.tensor.shape))

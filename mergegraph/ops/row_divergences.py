@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from mergegraph.dtypes import FLOAT64
+from mergegraph.ir.types import TensorType
 from mergegraph.ops.declaration import Locality, Point, Stat, op, primitive
-from mergegraph.ops.vectors import one_per_row
 
 
-@op(locality=Locality.ROWWISE, primitive=True, internal=True, shape=one_per_row)
-def row_divergences(a: Point, b: Point) -> Stat:
+@op(
+    locality=Locality.ROWWISE,
+    primitive=True,
+    internal=True,
+    shape=lambda types, rows: TensorType(FLOAT64, (rows,)),
+)
+def row_divergences(a: Point, b: Point, *, rows: int) -> Stat:
     """Take the Kullback–Leibler divergence `Σ p log(p/q)` of each row, `p` and `q` its softmax in `a` and in `b`."""
     return primitive()

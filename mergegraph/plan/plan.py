@@ -117,7 +117,7 @@ def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
 
 def peak_bytes(program: Program, window: int, *, resident: bool) -> int:
     """Return all that a unit takes: its buffers, the state of its reductions and the scratch of its kernels."""
-    scratch = KERNEL_SCRATCH * max(TILE, program.register_elements) * program.kernels
+    scratch = KERNEL_SCRATCH * program.scratch
     return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch + THREAD_BYTES
 
 

@@ -70,7 +70,7 @@ def rows(x: np.ndarray, y: np.ndarray) -> None:
     """Show what the kernels on tiles of whole rows compute."""
     tile, tensors = Tile(0, x.size), (torch.from_numpy(x), torch.from_numpy(x + y / 10))
     for name in ("row_dot", "row_divergences"):
-        kernel = REDUCTIONS[name](())
+        kernel = REDUCTIONS[name]((), rows=len(x))
         kernel.update(tile, *tensors)
         show(name, np.array(kernel.result()))
     ranks = torch.empty(x.shape)

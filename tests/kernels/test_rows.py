@@ -15,10 +15,10 @@ def matrices(shape, count=2, scale=0.02):
     return rng.normal(0, scale, (count, *shape)).astype(np.float32)
 
 
-def reduced(name, *arrays, step=None, **settings):
+def reduced(name, *arrays, step=None):
     """Feed a reduction matrices, `step` rows at a time, and return its result."""
-    kernel = REDUCTIONS[name]((), **settings)
     rows, length = arrays[0].shape
+    kernel = REDUCTIONS[name]((), rows=rows)
     for start in range(0, rows, step or rows):
         parts = [torch.from_numpy(array[start : start + (step or rows)]) for array in arrays]
         kernel.update(Tile(start * length, parts[0].numel()), *parts)
