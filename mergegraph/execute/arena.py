@@ -31,6 +31,12 @@ class Arena:
         """Take back all buffers; the memory stays resident for the next unit."""
         self._used = 0
 
+    def release(self, start: int) -> None:
+        """Give the memory from byte `start` on back to the system; it is there again when it is used."""
+        start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        if start < self.nbytes:
+            self._memory.madvise(mmap.MADV_DONTNEED, start)
+
     def tensor(self, dtype: Dtype, count: int) -> tuple[torch.Tensor, memoryview]:
         """Return an uninitialised one-dimensional tensor and the view of its bytes."""
         nbytes = dtype.nbytes(count)

@@ -22,6 +22,9 @@ from mergegraph.plan.plan import Copy, Plan, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
 
+LARGE_STATE = 8_000_000
+"""Bytes of statistics that matter beside the buffers of a unit: numbers for many rows or columns, masks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -209,6 +212,9 @@ class _Execution:
         if isinstance(unit, Copy):
             return run_copy(unit, self.reader, self.writer, arena, self._cancelled)
         program = stage.programs[unit.program]
+        if program.state_bytes > LARGE_STATE:
+            # What an earlier unit has left in a larger arena would come on top of the state.
+            arena.release(unit.peak_bytes - program.state_bytes)
         return run_compute(unit, program, self.reader, self.writer, arena, self._cancelled, self.totals)
 
     def _finished(self, _: int, done: Done) -> None:
