@@ -28,7 +28,6 @@ NAMES = ("base", "a", "b", "c")
 HEADER = "seed 1\n" + "".join(f'{name} = model("./{name}")\n' for name in NAMES)
 
 METHODS = {
-    "passthrough": "passthrough(a, scale=0.5)",
     "lerp": "lerp(a, b, t=0.3)",
     "slerp": "slerp(a, b, t=0.3)",
     "slerp by rows": 'slerp(a, b, t=0.3, axis="rows")',
