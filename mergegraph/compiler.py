@@ -116,10 +116,7 @@ class Compilation:
 
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
         """
-        baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes())
-        free = available_bytes() * 4 // 5
-        resources = Resources(memory if memory is not None else free, workers or processors(), baseline)
-        return plan(self.optimized, self.tensor, resources)
+        return plan(self.optimized, self.tensor, resources(memory, workers, loaded=loaded))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
@@ -146,6 +143,12 @@ class Compilation:
 
     def _exists(self, path: str) -> bool:
         return os.path.lexists(self.folder / os.path.expanduser(path))
+
+
+def resources(memory: int | None, workers: int | None, *, loaded: bool) -> Resources:
+    """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`."""
+    baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes())
+    return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
 
 
 def read_recipe(path: Path, *, exact: bool = True) -> Compilation:

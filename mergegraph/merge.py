@@ -24,7 +24,7 @@ from mergegraph.ir.node import Node
 from mergegraph.ir.print import expression_lines
 from mergegraph.lower.names import Namer
 from mergegraph.own import own_sources
-from mergegraph.plan.plan import Plan
+from mergegraph.plan.plan import Planned, silent
 from mergegraph.recipe.recipe import Save
 from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
@@ -68,13 +68,12 @@ def merge(
     out: Path | None,
     options: Options,
     *,
-    planned: Callable[[Plan], Callable[[int], None]] = lambda _: lambda _: None,
+    planned: Planned = silent,
 ) -> Result:
     """Run a recipe and publish its outputs, all of them or none.
 
     `out` replaces the path of a single `save`, and is the root of several; without it paths begin in the current
-    folder. `planned` is called with the plan before anything is read, and returns what is told of every number of
-    bytes read or written. MergeGraphError for whatever goes wrong; what was finished can be resumed then.
+    folder. MergeGraphError for whatever goes wrong; what was finished can be resumed then.
     """
     # Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it.
     from mergegraph.execute.run import Output, run_plan

@@ -43,8 +43,8 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
     allow_many_files()
     compilation = read_recipe(recipe, exact=exact)
     show_diagnostics(compilation.warnings())
-    with progress() as started:
-        result = merge(compilation, out, Options(**settings), planned=started)
+    with progress("merging") as planned:
+        result = merge(compilation, out, Options(**settings), planned=planned)
     show_diagnostics(result.warnings)
     if as_json:
         show_json(summary(result))

@@ -1,7 +1,8 @@
-"""Show how far a merge is: a bar on a terminal, a line now and then elsewhere."""
+"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,75 +12,92 @@ from typing import TYPE_CHECKING
 import click
 
 from mergegraph.cli.show import colour_wanted
+from mergegraph.diagnostics import escape
+from mergegraph.machine import resident_bytes
 from mergegraph.sizes import format_size
 
 if TYPE_CHECKING:
-    from mergegraph.plan.plan import Plan
+    from mergegraph.plan.plan import Plan, Planned
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 
-Report = Callable[[int], None]
-
 
 @contextmanager
-def progress() -> Iterator[Callable[[Plan], Report]]:
-    """Give what starts the display for a plan, and ends it when the merge ends; all of it goes to stderr."""
-    import sys
-
+def progress(verb: str) -> Iterator[Planned]:
+    """Give what starts the display for a plan, and ends it when the run ends; all of it goes to stderr."""
     if not colour_wanted(sys.stderr):
-        yield lambda plan: _Lines(plan.bytes_read + plan.bytes_written).advance
+        yield lambda plan: _Lines(plan).advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.table import Column
 
-    columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[memory]}"),
+        TextColumn("{task.fields[tensor]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
 
-        def start(plan: Plan) -> Report:
-            task = bar.add_task("merging", total=plan.bytes_read + plan.bytes_written)
-            return _Gathered(lambda count: bar.advance(task, count), SECONDS_BETWEEN_DRAWINGS).advance
+        def start(plan: Plan) -> Callable[[int, str], None]:
+            task = bar.add_task(verb, total=_total(plan), memory=_memory(plan), tensor="")
+
+            def show(count: int, tensor: str) -> None:
+                bar.update(task, advance=count, memory=_memory(plan), tensor=escape(tensor))
+
+            return _Gathered(show, SECONDS_BETWEEN_DRAWINGS).advance
 
         yield start
 
 
-class _Gathered:
-    """Passes on byte counts a few times a second, however often they come."""
+def _total(plan: Plan) -> int:
+    return plan.bytes_read + plan.bytes_written
 
-    def __init__(self, show: Report, seconds: float) -> None:
+
+def _memory(plan: Plan) -> str:
+    return f"{format_size(resident_bytes())} of {format_size(plan.budget_bytes)}"
+
+
+class _Gathered:
+    """Passes on byte counts, with the latest tensor, a few times a second, however often they come."""
+
+    def __init__(self, show: Callable[[int, str], None], seconds: float) -> None:
         self._show = show
         self._seconds = seconds
         self._pending = 0
         self._last = time.monotonic()
         self._lock = Lock()
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, tensor: str) -> None:
         with self._lock:
             self._pending += count
             if time.monotonic() - self._last < self._seconds:
                 return
             pending, self._pending, self._last = self._pending, 0, time.monotonic()
-        self._show(pending)
+        self._show(pending, tensor)
 
 
 class _Lines:
     """Writes a line to stderr every few seconds."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._done = 0
         self._started = time.monotonic()
-        self._gathered = _Gathered(self._line, SECONDS_BETWEEN_LINES)
+        self.advance = _Gathered(self._line, SECONDS_BETWEEN_LINES).advance
 
-    def advance(self, count: int) -> None:
-        self._gathered.advance(count)
-
-    def _line(self, count: int) -> None:
+    def _line(self, count: int, tensor: str) -> None:
         self._done += count
-        seconds = time.monotonic() - self._started
-        rate = self._done / seconds if seconds else 0.0
-        left = (self._total - self._done) / rate if rate else 0.0
+        total = _total(self._plan)
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        left = max(0, total - self._done) / rate if rate else 0.0
         click.echo(
-            f"{format_size(self._done)} of {format_size(self._total)}, {format_size(int(rate))}/s, {left:.0f} s left",
+            f"{format_size(self._done)} of {format_size(total)}, {format_size(int(rate))}/s, {left:.0f} s left, "
+            f"memory {_memory(self._plan)}, {escape(tensor)}",
             err=True,
         )

@@ -7,11 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from mergegraph.diagnostics import Diagnostic, render
+from mergegraph.sizes import format_size
+
+if TYPE_CHECKING:
+    from mergegraph.survey.measure import Survey
 
 _HEAD = re.compile(r"^(error|warning)(\[MG\d+\])", re.MULTILINE)
 _CARETS = re.compile(r"(│ +)(\^+)")
@@ -37,6 +41,15 @@ def _coloured(text: str) -> str:
         return text
     text = _HEAD.sub(lambda m: click.style(m[0], fg="red" if m[1] == "error" else "yellow", bold=True), text, count=1)
     return _CARETS.sub(lambda m: m[1] + click.style(m[2], fg="red", bold=True), text)
+
+
+def show_reading(survey: Survey) -> None:
+    """Print to stderr what it took to look at tensors."""
+    click.echo(
+        f"read {format_size(survey.bytes_read)} in {survey.seconds:.1f} s, peak memory "
+        f"{format_size(survey.peak_rss_bytes)} (planned {format_size(survey.planned_peak_bytes)})",
+        err=True,
+    )
 
 
 def show_json(value: Any) -> None:

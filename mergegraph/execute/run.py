@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event, Lock
@@ -18,7 +18,7 @@ from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
 from mergegraph.ir.graph import TensorRef
 from mergegraph.kernels import single_threaded
 from mergegraph.machine import peak_resident_bytes
-from mergegraph.plan.plan import Copy, Plan, Target, Unit
+from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
 
@@ -39,22 +39,22 @@ class Output:
 class Progress:
     """Counts what has been read and written, from any thread, and tells `report` of every step."""
 
-    report: Callable[[int], None] = lambda _: None
+    report: Report
     bytes_read: int = 0
     bytes_written: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def read(self, count: int) -> None:
+    def read(self, count: int, tensor: str) -> None:
         """Count bytes read."""
         with self._lock:
             self.bytes_read += count
-        self.report(count)
+        self.report(count, tensor)
 
-    def written(self, count: int) -> None:
+    def written(self, count: int, tensor: str) -> None:
         """Count bytes written."""
         with self._lock:
             self.bytes_written += count
-        self.report(count)
+        self.report(count, tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class CheckpointReader:
         """Fill `buffer` with the bytes of a tensor from `offset` on."""
         tensor = self._checkpoints[ref.model].tensors[ref.name]
         self._files.read_into(self._first[ref.model] + tensor.file, tensor.begin + offset, buffer)
-        self._progress.read(len(buffer))
+        self._progress.read(len(buffer), ref.name)
 
     def nbytes(self, ref: TensorRef) -> int:
         """Return the size of a tensor."""
@@ -116,7 +116,7 @@ class OutputWriter:
         shard = output.layout.shard_of[target.name]
         slot = output.layout.shards[shard].tensors[target.name]
         output.directory.write(shard, slot.offset + offset, buffer)
-        self._progress.written(len(buffer))
+        self._progress.written(len(buffer), target.name)
 
     def record(self, digests: Mapping[Target, str]) -> None:
         """Declare tensors finished."""
@@ -135,12 +135,10 @@ class OutputWriter:
         return target.name in self._outputs[target.save].directory.done
 
 
-def run_plan(
-    plan: Plan, checkpoints: Sequence[Checkpoint], outputs: Sequence[Output], report: Callable[[int], None]
-) -> Measured:
+def run_plan(plan: Plan, checkpoints: Sequence[Checkpoint], outputs: Sequence[Output], report: Report) -> Measured:
     """Execute every unit that is not done yet; the outputs are complete then, and not yet published.
 
-    `report` is told of every number of bytes read or written, in any thread. Whatever goes wrong is raised after all
+    Whatever goes wrong is raised after all
     workers have stopped: MergeGraphError, or KeyboardInterrupt.
     """
     started = time.monotonic()
@@ -162,6 +160,21 @@ def run_plan(
         len(plan.units),
         tuple(_not_finite(target, count) for target, count in found),
     )
+
+
+def run_survey(plan: Plan, checkpoints: Sequence[Checkpoint], report: Report) -> tuple[Mapping[str, Any], Measured]:
+    """Execute a plan that writes nothing; return the statistics that its units found, by name, and what it took.
+
+    It ends as `run_plan` does.
+    """
+    started = time.monotonic()
+    progress = Progress(report)
+    with CheckpointReader(checkpoints, progress) as reader:
+        execution = _Execution(reader, OutputWriter((), progress))
+        execution.run(plan, range(len(plan.units)))
+        reader.check_unchanged()
+    seconds = time.monotonic() - started
+    return execution.totals, Measured(seconds, progress.bytes_read, 0, peak_resident_bytes(), len(plan.units), ())
 
 
 class _Execution:

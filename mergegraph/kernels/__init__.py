@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from math import inf
 from types import MappingProxyType
 from typing import Any
+
+import torch
 
 from mergegraph.kernels import sums
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
@@ -14,7 +17,7 @@ from mergegraph.kernels.packing import PackedMask, UnpackedMask
 from mergegraph.kernels.pointwise import POINTWISE
 from mergegraph.kernels.random import RandomMask, Uniform
 from mergegraph.kernels.rows import RowDivergences, RowDot, RowRanks
-from mergegraph.kernels.sums import Count, count_nonfinite
+from mergegraph.kernels.sums import Count, Extreme, count_nonfinite, gathered
 from mergegraph.kernels.threads import single_threaded
 from mergegraph.kernels.threshold import Threshold
 from mergegraph.kernels.tile import BLOCK, Tile
@@ -27,6 +30,8 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "magnitude_histogram": MagnitudeHistogram,
         "bucket_histogram": BucketHistogram,
         "count": Count,
+        "smallest": partial(Extreme, torch.amin, inf),
+        "largest": partial(Extreme, torch.amax, -inf),
         "row_dot": RowDot,
         "row_divergences": RowDivergences,
         "column_dot": ColumnDot,
@@ -51,7 +56,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
 Those of `kernels.rows`, and the reductions there, get tiles of whole rows, as matrices.
 """
 
-SCALARS: Mapping[str, Any] = MappingProxyType({"kth_magnitude": kth_magnitude})
+SCALARS: Mapping[str, Any] = MappingProxyType({"kth_magnitude": kth_magnitude, "gathered": gathered})
 """Every function of scalars that needs what a reduction leaves behind."""
 
 __all__ = [

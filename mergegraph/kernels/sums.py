@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mergegraph.kernels.bits import library
@@ -107,6 +108,27 @@ class Count:
     def result(self) -> float:
         """Return the count."""
         return float(self._count)
+
+
+class Extreme:
+    """Finds the smallest or largest element: `of(tensor)` gives that of a tile, `none` is that of no elements."""
+
+    def __init__(self, of: Callable[[torch.Tensor], torch.Tensor], none: float, scalars: tuple[()] = ()) -> None:
+        self._of = of
+        self._found = torch.tensor(none, dtype=torch.float32)
+
+    def update(self, tile: Tile, x: torch.Tensor) -> None:
+        """Take in the next tile."""
+        self._found = self._of(torch.stack((self._found, self._of(x).cpu())))
+
+    def result(self) -> float:
+        """Return the element."""
+        return float(self._found)
+
+
+def gathered(*statistics: float) -> npt.NDArray[np.float64]:
+    """Return numbers side by side."""
+    return np.array(statistics)
 
 
 def count_nonfinite(x: torch.Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -90,6 +91,18 @@ class Plan:
     """The index of the unit with the highest peak."""
     before: tuple[Plan, ...] = ()
     """What runs first, to find statistics of whole models; its figures are in those of this plan."""
+
+
+Report: TypeAlias = Callable[[int, str], None]
+"""Is told of every number of bytes read or written, and of which tensor, in any thread."""
+
+Planned: TypeAlias = Callable[[Plan], Report]
+"""Is called with a plan before anything is read."""
+
+
+def silent(_: Plan) -> Report:
+    """Tell nobody."""
+    return lambda _count, _tensor: None
 
 
 def phase_window(program: Program, phase: Phase, window: int) -> int:

@@ -16,11 +16,11 @@ def select_tensors(graph: Graph, glob: str) -> Graph:
     return replace(graph, tensors=tuple(tensor for tensor in graph.tensors if tensor.name in names))
 
 
-def matching(names: Iterable[str], glob: str) -> set[str]:
-    """Return the names that match a glob. MergeGraphError (MG380) if there are none."""
+def matching(names: Iterable[str], glob: str, what: str = "output tensor") -> set[str]:
+    """Return the names that match a glob. MergeGraphError (MG380), which says `what` they name, if there are none."""
     known = set(names)
     found = {name for name in known if fnmatchcase(name, glob)}
     if not found:
         help = (*did_you_mean(glob, known), "`*` stands for any characters, dots too")
-        raise MergeGraphError(Diagnostic("MG380", f"no output tensor is named like `{escape(glob)}`", help=help))
+        raise MergeGraphError(Diagnostic("MG380", f"no {what} is named like `{escape(glob)}`", help=help))
     return found

@@ -139,7 +139,7 @@ def test_graph(folder, capsys, suffix):
 
 
 def test_inspect_and_methods(folder, capsys):
-    assert run(["inspect", "a", "--json"]) == 0
+    assert run(["inspect", "a", "--format", "json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["parameters"] == sum(t.numel() for t in read_model(folder / "a").values())
     assert facts["stacks"] == {"model.layers": 2}

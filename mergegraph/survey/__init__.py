@@ -1,0 +1,1 @@
+"""Survey checkpoints: statistics of their tensors, and of the differences between them."""

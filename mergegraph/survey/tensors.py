@@ -1,0 +1,72 @@
+"""Describe the numbers in the tensors of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
+from mergegraph.ir.node import Node
+from mergegraph.ops.add import add
+from mergegraph.ops.count import count
+from mergegraph.ops.dot import dot
+from mergegraph.ops.equal import equal
+from mergegraph.ops.extremes import largest, smallest
+from mergegraph.ops.less import less
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.subtract import subtract
+from mergegraph.ops.sum import sum_
+from mergegraph.ops.where import where
+from mergegraph.plan.plan import Planned
+from mergegraph.survey.measure import Question, Survey, comparable, measure
+from mergegraph.survey.results import BINS, TensorStatistics
+
+
+def survey_tensors(
+    checkpoint: Checkpoint,
+    tensors: Sequence[Tensor],
+    *,
+    memory: int | None,
+    workers: int | None,
+    planned: Planned,
+) -> tuple[Mapping[str, TensorStatistics], Survey]:
+    """Return the figures of tensors by name, without those whose type has no arithmetic; and what finding them took."""
+    asked = [Question(t.name, ((0, t),), _statistics) for t in tensors if comparable(t)]
+    survey = measure(asked, [checkpoint], memory=memory, workers=workers, planned=planned)
+    sizes = {tensor.name: math.prod(tensor.shape) for tensor in tensors}
+    return {q.name: _figures(survey.found[q.name], sizes[q.name]) for q in asked}, survey
+
+
+def _statistics(tensors: Sequence[Node]) -> list[Node]:
+    (x,) = tensors
+    finite = equal(subtract(x, x), 0.0)
+    known = where(finite, x, 0.0)
+    high = where(finite, x, math.inf)
+    low, top = smallest(high), largest(where(finite, x, -math.inf))
+    width = subtract(top, low)
+    edges = [low, *(add(low, multiply(width, i / BINS)) for i in range(1, BINS))]
+    below = [count(less(high, edge)) for edge in edges[1:]]
+    return [count(finite), sum_(known), dot(known, known), low, top, count(equal(x, 0.0)), *below]
+
+
+def _figures(found: Sequence[float], size: int) -> TensorStatistics:
+    finite, total, square, low, top, zeros, *below = found
+    counts = [0.0, *below, finite]
+    if not finite:
+        return TensorStatistics(math.nan, math.nan, math.nan, math.nan, 0.0, 0.0, size, (0,) * BINS)
+    mean = total / finite
+    return TensorStatistics(
+        mean,
+        math.sqrt(max(0.0, square / finite - mean * mean)) if low < top else 0.0,
+        low,
+        top,
+        math.sqrt(square),
+        zeros / size,
+        size - int(finite),
+        tuple(_steps(counts)),
+    )
+
+
+def _steps(counts: Sequence[float]) -> Iterator[int]:
+    return (int(b - a) for a, b in pairwise(counts))
