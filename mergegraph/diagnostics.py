@@ -107,8 +107,10 @@ def escape(text: str) -> str:
 
 
 def suggest(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that was probably meant by `name`, if one is close."""
-    return next(iter(difflib.get_close_matches(name, sorted(candidates), n=1, cutoff=0.6)), None)
+    """Return the candidate that was probably meant by `name`, if one is close: first one with the same letters."""
+    known = sorted(candidates)
+    swapped = [candidate for candidate in known if sorted(candidate) == sorted(name)]
+    return next(iter(swapped or difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> tuple[str, ...]:

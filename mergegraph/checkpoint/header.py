@@ -105,7 +105,7 @@ def _header_bytes(descriptor: int, size: int, path: Path) -> bytes:
     length = int.from_bytes(prefix, "little")
     if length > size - 8:
         message = f"this is no whole safetensors file: it announces a header of {length:,} bytes, {size - 8:,} follow"
-        raise fault("MG504", message, path, *_lfs_help(prefix))
+        raise fault("MG504", message, path, _other_help(prefix, path))
     if length > MAX_HEADER_BYTES:
         raise _too_many(length, "bytes", MAX_HEADER_BYTES, path)
     raw = read_exactly(descriptor, 8, length, path)
@@ -113,8 +113,14 @@ def _header_bytes(descriptor: int, size: int, path: Path) -> bytes:
     return raw
 
 
-def _lfs_help(prefix: bytes) -> tuple[str, ...]:
-    return ("this is a pointer of Git LFS: fetch the file with `git lfs pull`",) if prefix == _LFS_POINTER else ()
+def _other_help(prefix: bytes, path: Path) -> str:
+    if prefix == _LFS_POINTER:
+        return "this is a pointer of Git LFS: fetch the file with `git lfs pull`"
+    if prefix.startswith(b"PK"):
+        return "this is a zip archive, as torch.save writes: convert the weights to safetensors"
+    if path.suffix != ".safetensors":
+        return "name a folder that has `.safetensors` files, or one such file"
+    return "copy or download the file again"
 
 
 def _check_bounds(raw: bytes, path: Path) -> None:

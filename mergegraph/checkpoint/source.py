@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mergegraph.checkpoint.faults import fault, quoted
-from mergegraph.diagnostics import MergeGraphError
+from mergegraph.diagnostics import MergeGraphError, suggest
 
 PYTHON = "python:"
 
@@ -37,7 +37,7 @@ def locate(source: str, relative_to: Path, revision: str | None) -> Location:
     if not source or "\0" in source:
         raise _not_understood(source)
     if is_local(source, relative_to) and revision is not None:
-        raise fault("MG526", f"{quoted(source)} has no revisions, as it is not on the Hub", source)
+        raise fault("MG526", f"{quoted(source)} has no revisions, as it is not on the Hub", source, "remove `revision`")
     if source.startswith(PYTHON):
         return Location(_in_package(source))
     if is_local(source, relative_to):
@@ -57,8 +57,22 @@ def is_local(source: str, relative_to: Path) -> bool:
 def _existing(source: str, relative_to: Path) -> Path:
     path = relative_to / os.path.expanduser(source)
     if not os.path.lexists(path):
-        raise fault("MG501", f"there is no model at {quoted(source)}: nothing has this path", path)
+        raise fault(
+            "MG501", f"there is no model at {quoted(source)}: nothing has this path", path, *_nearby(source, path)
+        )
     return path
+
+
+def _nearby(source: str, path: Path) -> tuple[str, ...]:
+    """Return the help lines of a path that leads nowhere: what lies beside it under a similar name."""
+    try:
+        names = [entry.name for entry in os.scandir(path.parent) if not entry.name.startswith(".")]
+    except OSError:
+        return ("paths of models begin at the recipe's folder",)
+    meant = suggest(path.name, names)
+    if meant is None:
+        return ("paths of models begin at the recipe's folder",)
+    return (f"did you mean {quoted(source.rstrip('/').removesuffix(path.name) + meant)}?",)
 
 
 def _in_package(source: str) -> Path:

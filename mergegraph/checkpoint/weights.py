@@ -102,4 +102,5 @@ def _no_weights(names: list[str], folder: Folder) -> MergeGraphError:
         return fault("MG522", f"the weights are not in safetensors: {listed(others)}", folder.path, CONVERT)
     inner = [name for name in names if any((folder.path / name).glob("*.safetensors"))]
     help = (f"there are weights in {listed(inner)}: name the folder that you mean",) if inner else ()
-    return fault("MG521", "there are no `.safetensors` files in this folder", folder.path, *help)
+    wanted = help or ("name the folder that holds the model's `.safetensors` files",)
+    return fault("MG521", "there are no `.safetensors` files in this folder", folder.path, *wanted)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean, listed
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape, listed, suggest
 from mergegraph.dtypes import Dtype
 from mergegraph.ir.graph import Binding
 from mergegraph.ir.node import Node
-from mergegraph.recipe.recipe import Recipe, Save
+from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
+
+OPTIONAL = 'where it may match nothing, write `"glob"?: value`'
 
 
 class Faults:
@@ -24,6 +26,7 @@ class Faults:
         self._shapes: dict[Node, list[str]] = defaultdict(list)
         self._outside: dict[Node, list[str]] = defaultdict(list)
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
+        self._warnings: list[Diagnostic] = []
         self._problems: dict[tuple[Node, str], str] = {}
 
     def missing(self, model: Node, name: str, save: Save) -> None:
@@ -58,17 +61,34 @@ class Faults:
 
     def glob(self, select: Node, glob: str, names: Iterable[str]) -> None:
         """Record that a glob matches no tensor."""
-        help = (*did_you_mean(glob, names), "`*` stands for any characters, dots too")
-        self._found.append(self._at(select, "MG321", f'no tensor is named like "{glob}"', help))
+        help = (*_meant_glob(glob, names), "`*` stands for any characters, dots too", OPTIONAL)
+        message = f'no tensor is named like "{escape(glob)}"'
+        self._found.append(Diagnostic("MG321", message, (Label(_inside(self.recipe.spans[select], glob)),), help))
+
+    def unreached(self, select: Node, case: str) -> None:
+        """Record that the cases before it take every tensor that a case of a `select` is for."""
+        place = Label(_inside(self.recipe.spans[select], case))
+        message = f"the case `{escape(case)}` is never reached: those above it take all that it matches"
+        help = ("the first case that matches counts",)
+        self._warnings.append(Diagnostic("MG190", message, (place,), help, severity="warning"))
+
+    def too_long(self, ramp: Node, layers: int) -> None:
+        """Record that a ramp has more values than there are layers to give them to."""
+        count = len(numbers_attribute(ramp, "values"))
+        message = f"a `ramp` of {count} values for {_counted(layers)}: some have no effect"
+        place = Label(self.recipe.spans[ramp])
+        help = ("values are spread evenly from the first layer to the last; give fewer",)
+        self._warnings.append(Diagnostic("MG191", message, (place,), help, severity="warning"))
 
     def check(self) -> None:
         """Raise MergeGraphError if anything was recorded that is an error."""
-        found = [*self._found, *self._all()]
+        found = list(dict.fromkeys([*self._found, *self._all()]))
         if found:
             raise MergeGraphError(*sorted(found, key=lambda d: d.labels[0].span.start))
 
     def warnings(self) -> Iterator[Diagnostic]:
         """Yield what was recorded that is no error."""
+        yield from dict.fromkeys(self._warnings)
         for (model, save), names in self._left_out.items():
             verb = "are" if len(names) > 1 else "is"
             message = f"{_count(names)} {verb} left out: `{self.recipe.name(model)}` lacks {listed(names)}"
@@ -102,10 +122,35 @@ class Faults:
     def _lacking(self, model: Node, save: Save, names: Sequence[str]) -> Diagnostic:
         message = f"`{self.recipe.name(model)}` lacks {_count(names)} that other inputs have: {listed(names)}"
         labels = (Label(self.recipe.spans[model], "this model"), Label(save.span, "is needed here"))
-        return Diagnostic("MG302", message, labels, ('take them from one model: `save … with missing="base"`',))
+        other = next(
+            (self.recipe.names[m] for m in self.recipe.models if m is not model and m in self.recipe.names), "a"
+        )
+        help = (f'take them from a model that has them: `save … with missing="{other}"`',)
+        return Diagnostic("MG302", message, labels, help)
 
     def _at(self, node: Node, code: str, message: str, help: tuple[str, ...]) -> Diagnostic:
         return Diagnostic(code, message, (Label(self.recipe.spans[node]),), help)
+
+
+def _inside(span: Span, glob: str) -> Span:
+    """Return where a glob stands in the text of a `select`; the whole text where it is spelled otherwise."""
+    start = span.text.find(glob)
+    if start < 0:
+        return span
+    quotes = span.text[start - 1 : start] == '"'
+    return Span(span.source, span.start + start - quotes, span.start + start + len(glob) + quotes)
+
+
+def _meant_glob(glob: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the help line with the words of the glob that no name has replaced by those that were meant."""
+    known = {word for name in names for word in name.split(".")}
+    words = [word if not word.replace("_", "").isalnum() else suggest(word, known) or word for word in glob.split(".")]
+    meant = ".".join(words)
+    return (f"did you mean `{escape(meant)}`?",) if meant != glob else ()
+
+
+def _counted(layers: int) -> str:
+    return f"{layers} layers" if layers != 1 else "1 layer"
 
 
 def _count(names: Sequence[str]) -> str:

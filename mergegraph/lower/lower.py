@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.tied import tied_partner
@@ -27,10 +28,10 @@ from mergegraph.keys import random_bits_key
 from mergegraph.lower.faults import Faults
 from mergegraph.lower.fields import OutsideLayers, field_value
 from mergegraph.lower.names import Namer
-from mergegraph.ops import OPS
+from mergegraph.ops import OPS, Op
 from mergegraph.ops.cast import cast
 from mergegraph.ops.identical import identical
-from mergegraph.recipe.recipe import Recipe, Save
+from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
 
 LONGEST_FINGERPRINT = 10_000
 
@@ -229,7 +230,7 @@ class Lowering:
             raise Unlowerable
         op = OPS[node.op]
         applied = op.apply([_computable(n) for n in inputs], self._attributes(node))
-        problem = op.problem(applied)
+        problem = _out_of_range(op, applied) or op.problem(applied)
         if problem:
             self.faults.problem(node, name, problem)
         return applied
@@ -242,6 +243,8 @@ class Lowering:
             for inner in postorder([child]):
                 if inner.op == "select":
                     self._check_globs(inner, node)
+                if inner.op == "ramp":
+                    self._check_length(inner, node)
         try:
             value = field_value(child, name, self.namer.names(node), self.namer)
         except OutsideLayers as error:
@@ -282,6 +285,25 @@ class Lowering:
         for glob in self.namer.unmatched(select, names):
             if (select, glob) not in self.recipe.optional:
                 self.faults.glob(select, glob, names)
+        for case in self.namer.unreached(select, names):
+            self.faults.unreached(select, case)
+
+    def _check_length(self, ramp: Node, consumer: Node) -> None:
+        layers = max((stack.count for stack in self.namer.names(consumer).stacks), default=0)
+        if layers < len(numbers_attribute(ramp, "values")):
+            self.faults.too_long(ramp, layers)
+
+
+def _out_of_range(op: Op[Any], node: Node) -> str | None:
+    """Return what is wrong with the numbers of a node that must be fractions, None if nothing is."""
+    given = op.group(node.inputs)
+    for parameter in op.parameters:
+        if parameter.kind == "Fraction":
+            found = given[parameter.name]
+            for value in map(const_value, found if parameter.many else [found]):
+                if value is not None and not 0.0 <= value <= 1.0:
+                    return f"`{parameter.name}` of `{op.name}` must lie between 0 and 1; here it is {value:.6g}"
+    return None
 
 
 def _computable(node: Node) -> Node:

@@ -85,6 +85,17 @@ class Namer:
             if not any(pattern.match(name) for name in found)
         ]
 
+    def unreached(self, select: Node, names: Iterable[str]) -> list[str]:
+        """Return the globs of a `select` that match names, all of which earlier globs take; `_` after a glob `*`."""
+        texts, found = _texts(select), list(names)
+        taken: set[str] = set()
+        shadowed = []
+        for text, pattern in zip(texts, self._patterns(select), strict=True):
+            matched = {name for name in found if pattern.match(name)}
+            shadowed += [text] if matched and matched <= taken else []
+            taken |= matched
+        return [*shadowed, *(["_"] if "*" in texts else [])]
+
     def _patterns(self, select: Node) -> list[re.Pattern[str]]:
         texts = _texts(select)
         for text in texts:
@@ -148,8 +159,9 @@ class Namer:
         assert isinstance(stop, int)
         count = next(s.count for s in self.names(part.inputs[0]).stacks if s.prefix == prefix)
         if stop > count:
-            help = (f"`.layers[0..{count}]` takes all of them",)
-            raise MergeGraphError(self._at(part, "MG312", f"this model has only {count} layers", help))
+            yaml = self.recipe.spans[part].source.name.endswith((".yml", ".yaml"))
+            help = (f"`layer_range: [0, {count}]`" if yaml else f"`.layers[0..{count}]`") + " takes all of them"
+            raise MergeGraphError(self._at(part, "MG312", f"this model has only {count} layers", (help,)))
         return start, stop
 
     def _layers(self, part: Node, prefix: str, start: int, stop: int, height: int) -> dict[str, Origin]:

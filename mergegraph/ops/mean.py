@@ -20,7 +20,7 @@ def weights_problem(weight: list[Node]) -> str | None:
     values = [const_value(w) for w in weight]
     if None in values or abs(sum(v for v in values if v is not None)) >= SMALLEST_SUM:
         return None
-    return "the weights sum to 0, which no average can be divided by"
+    return "the weights sum to 0, which no average can be divided by; `normalize=false` does not divide"
 
 
 def _check(xs: list[Node], weight: list[Node], normalize: bool) -> str | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mergegraph.diagnostics import Label, Span, did_you_mean
+from mergegraph.diagnostics import Label, Span, did_you_mean, escape
 from mergegraph.ir.node import Attribute, Node, intern
 from mergegraph.ir.types import Type
 from mergegraph.ops import OPS, Op, Parameter
@@ -15,7 +15,7 @@ from mergegraph.ops.typing import OperandError
 from mergegraph.recipe.arguments import Given, Slot
 from mergegraph.recipe.recipe import number
 from mergegraph.recipe.scope import Findings
-from mergegraph.recipe.values import FAILED, Value, Weighted, failed, kind, with_article
+from mergegraph.recipe.values import FAILED, Value, Weighted, failed, is_numeral, kind, with_article
 
 DEEPEST = 200
 """How many operations may stand on top of each other; what walks a recipe recursively relies on it."""
@@ -151,7 +151,8 @@ class Applier:
         elif argument is None and group:
             value = value * count
         if not value:
-            self.findings.error("MG214", f"`{op.name}` needs at least one model", place, "nothing is given")
+            help = (f"write `{op.name}(a, b, …)`",)
+            self.findings.error("MG214", f"`{op.name}` needs at least one model", place, "nothing is given", help=help)
             raise Rejected
         return [self._input(op, parameter, Given(v, place), span) for v in value]
 
@@ -169,9 +170,22 @@ class Applier:
             f"`{parameter.name}` of `{op.name}` must be {_wanted(parameter)}",
             place,
             f"this is {with_article(kind(value))}",
-            help=_advice(parameter, value),
+            help=self._advice(parameter, value),
         )
         raise Rejected
+
+    def _advice(self, parameter: Parameter, value: Value) -> tuple[str, ...]:
+        if isinstance(value, str) and value in self.findings.names.values():
+            return (f"`{escape(value)}` is a name here: write it without quotes",)
+        if isinstance(value, str) and is_numeral(value):
+            return (f"a number has no quotes: `{escape(value)}`",)
+        if parameter.kind in ("Model", "Point", "Tensor") and isinstance(value, str):
+            return (f'a path alone is a string; write `model("{escape(value)}")`',)
+        if parameter.kind == "Delta" and kind(value) == "Model":
+            return ("subtract a base to get a delta: `a - base`",)
+        if parameter.kind == "Model" and kind(value) == "Delta":
+            return ("add the delta to a model: `base + delta`",)
+        return (f"`{parameter.name}` takes {_wanted(parameter)}",)
 
     def _in_range(self, parameter: Parameter, value: float, span: Span) -> None:
         if not math.isfinite(value):
@@ -248,16 +262,6 @@ def _wanted(parameter: Parameter) -> str:
     names = [str(t) for t in (Type.MODEL, Type.DELTA, Type.MASK, Type.LAYERS) if t in accepted]
     names += ["number"] if Type.NUMBER in accepted else ["Stat"] if Type.STAT in accepted else []
     return with_article(" or ".join(names)) + (", or a list of them" if parameter.many else "")
-
-
-def _advice(parameter: Parameter, value: Value) -> tuple[str, ...]:
-    if parameter.kind in ("Delta",) and isinstance(value, (Node, Weighted)) and kind(value) == "Model":
-        return ("subtract a base to get a delta: `a - base`",)
-    if parameter.kind == "Model" and kind(value) == "Delta":
-        return ("add the delta to a model: `base + delta`",)
-    if parameter.kind in ("Model", "Point", "Tensor") and isinstance(value, str):
-        return (f'a path alone is a string; write `model("{value}")`',)
-    return ()
 
 
 def _folded(op: Op[Any], given: Mapping[str, Given]) -> Value:

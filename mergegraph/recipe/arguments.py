@@ -51,20 +51,25 @@ def match(call: s.Call, arguments: Evaluated, slots: Sequence[Slot], findings: F
                 f"`{call.function.name}` needs `{slot.name}`",
                 call.span,
                 f"`{slot.name}` is not given",
-                help=(f"write `{call.function.name}{signature(slots)}`",),
+                help=(_wanting(call.function.name, slot),),
             )
     return given if len(findings.diagnostics) == before else None
 
 
 def signature(slots: Sequence[Slot]) -> str:
-    """Return the parameters as they are written in a call."""
-    return "(" + ", ".join(_shown(slot) for slot in slots) + ")"
+    """Return the parameters as they are written in a call; those after models in any number are named."""
+    gathers = any(slot.gathers for slot in slots)
+    return "(" + ", ".join(_shown(slot, named=gathers or not slot.required) for slot in slots) + ")"
 
 
-def _shown(slot: Slot) -> str:
+def _shown(slot: Slot, *, named: bool) -> str:
     if slot.gathers:
-        return f"*{slot.name}"
-    return f"{slot.name}=…" if not slot.required else slot.name
+        return "a, b, …"
+    return f"{slot.name}=…" if named else slot.name
+
+
+def _wanting(function: str, slot: Slot) -> str:
+    return f"write `{function}(a, b, …)`" if slot.gathers else f"write `{function}(…, {slot.name}=…)`"
 
 
 def _gathered(call: s.Call, positional: Evaluated, slots: Sequence[Slot], given: dict[str, Given]) -> Evaluated:
@@ -131,7 +136,7 @@ def _match_named(
             argument.name.span,
             "second value",
             Label(given[name].span, "first value"),
-            help=("keep one of them",),
+            help=("keep one of them", f"write `{call.function.name}{signature(slots)}`"),
         )
     else:
         given[name] = Given(value, argument.span)

@@ -126,7 +126,7 @@ class Evaluator:
                 f"unknown name `{name.name}`",
                 name.span,
                 "nothing has this name here",
-                help=did_you_mean(name.name, scope.names()) or ('bind it on a line above: `name = model("…")`',),
+                help=_meant(name.name, scope),
             )
         return FAILED
 
@@ -189,7 +189,8 @@ class Evaluator:
     def _function(self, call: s.Call, arguments: Evaluated, definition: Definition) -> Value:
         name = definition.syntax.name.name
         if any(name == running for running, _, _ in self._calls):
-            self.findings.error("MG206", f"`{name}` calls itself", call.span, "functions can't be recursive")
+            help = ("write the inner call out, or give the functions two names",)
+            self.findings.error("MG206", f"`{name}` calls itself", call.span, "functions can't be recursive", help=help)
             return FAILED
         self._spend(1, call.span)
         parameters = definition.syntax.parameters
@@ -227,8 +228,7 @@ class Evaluator:
         found = self.findings.diagnostics
         for i in range(before, len(found)):
             if definition.builtin:
-                labels = tuple(_outside(label, definition, call, given) for label in found[i].labels)
-                found[i] = replace(found[i], labels=tuple(dict.fromkeys(labels)))
+                found[i] = _told_of_call(found[i], definition, call, given)
             else:
                 found[i] = replace(found[i], labels=(*found[i].labels, Label(call.span, "in this call")))
 
@@ -294,6 +294,7 @@ class Evaluator:
                     "a `select` chooses between numbers, models or deltas",
                     case.value.span,
                     f"this is {with_article(kind(value))}",
+                    help=('such as `select { "*.mlp.*": 0.5, _: 0.7 }`',),
                 )
                 return FAILED
             nodes.append(node)
@@ -335,6 +336,24 @@ class Evaluator:
             **({"stack": Given(layers.stack.value, layers.stack.span)} if layers.stack else {}),
         }
         return self.applier.apply(OPS["layers"], attributes, self._place(layers.span))
+
+
+def _told_of_call(found: Diagnostic, definition: Definition, call: s.Call, given: Mapping[str, Given]) -> Diagnostic:
+    """Return an error in the text of the prelude as one of the call that led there."""
+    labels = tuple(_outside(label, definition, call, given) for label in found.labels)
+    moved = replace(found, labels=tuple(dict.fromkeys(labels)))
+    name = next((name for name, argument in given.items() if argument.span == moved.labels[0].span), None)
+    if found.code != "MG220" or name is None:
+        return moved
+    value = given[name].value
+    message = f"`{name}` of `{definition.syntax.name.name}` can't be {with_article(kind(value))}"
+    return replace(moved, message=message, labels=(replace(moved.labels[0], text=""), *moved.labels[1:]))
+
+
+def _meant(name: str, scope: Scope) -> tuple[str, ...]:
+    if name.lower() in ("true", "false", "none"):
+        return (f"write `{name.lower()}`",)
+    return did_you_mean(name, scope.names()) or (f'bind it on a line above: `{name} = model("…")`',)
 
 
 def _outside(label: Label, definition: Definition, call: s.Call, given: Mapping[str, Given]) -> Label:

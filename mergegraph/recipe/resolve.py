@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -30,6 +31,7 @@ def resolve(syntax: s.Recipe, read: Reader, exists: Callable[[str], bool] = lamb
     resolver = _Resolver(syntax, read, exists)
     for statement in syntax.statements:
         resolver.statement(statement, "")
+    resolver.point_ahead()
     return resolver.finish()
 
 
@@ -73,6 +75,16 @@ class _Resolver:
                 self._seed(statement)
             case s.Import():
                 self._import(statement, folder)
+
+    def point_ahead(self) -> None:
+        """Say of names that were used too early where they are bound."""
+        found = self.findings.diagnostics
+        for i, diagnostic in enumerate(found):
+            name = diagnostic.labels[0].span
+            bound = self.scope.values.get(name.text) if diagnostic.code == "MG201" else None
+            if bound is not None and bound.span.start > name.start:
+                here = Label(bound.span, "it is bound here")
+                found[i] = replace(diagnostic, labels=(*diagnostic.labels, here), help=("use it below that line",))
 
     def finish(self) -> Recipe:
         if not self.saves and not self.findings.diagnostics:
@@ -188,13 +200,15 @@ class _Resolver:
                 help=("a recipe has one seed; `drop(…, seed=1)` varies a single mask",),
             )
         elif not (seed.value.value.is_integer() and 0 <= seed.value.value < 2**53):
-            self.findings.error("MG246", "a seed is a whole number from 0 to 2⁵³ − 1", seed.value.span)
+            message = "a seed is a whole number from 0 to 2⁵³ − 1"
+            self.findings.error("MG246", message, seed.value.span, help=("write a smaller one, such as `seed 42`",))
         self.seed = self.seed or seed
 
     def _import(self, statement: s.Import, folder: str) -> None:
         path = posixpath.normpath(posixpath.join(folder, statement.path.value))
         if path in self._importing:
-            self.findings.error("MG250", f"`{path}` imports itself", statement.span)
+            help = ("put what both need into a third recipe",)
+            self.findings.error("MG250", f"`{path}` imports itself", statement.span, help=help)
             return
         if path in self._imported:
             return

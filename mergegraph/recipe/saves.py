@@ -19,6 +19,11 @@ from mergegraph.syntax import nodes as s
 
 OPTIONS = ("dtype", "tokenizer", "config", "missing", "shard_size")
 OUTPUT_DTYPES = tuple(name for name, dtype in DTYPES.items() if dtype.mergeable)
+SHORT_DTYPES = {
+    "half": "float16", "fp16": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32", "f32": "float32",
+    "float": "float32", "fp64": "float64", "double": "float64",
+}  # fmt: skip
+"""What types are called elsewhere."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -33,7 +38,7 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
             "MG240",
             f"only a model can be saved, this is {with_article(kind(value))}",
             save.value.span,
-            help=("add a delta to a model: `base + delta`",) if kind(value) == "Delta" else (),
+            help=_savable(value),
         )
         return None
     if path is None or options is None:
@@ -51,6 +56,20 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
         int(size) if isinstance(size, float) else DEFAULT_SHARD_SIZE,
         save.span,
     )
+
+
+def _savable(value: Value) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return (
+            "merge its elements into one, such as `mean([a, b])`",
+            "for a number that changes over the layers write `ramp(0.2, 0.8)`, not a list",
+        )
+    if isinstance(value, str):
+        return (f'a path alone is a string; write `model("{escape(value)}")`',)
+    return {
+        "Delta": ("add a delta to a model: `base + delta`",),
+        "Layers": ("put layers together: `stack(a.layers[0..16], …, rest=a)`",),
+    }.get(kind(value), ("a model is `model(…)`, or what a method makes of models, such as `mean(a, b)`",))
 
 
 def clashes(saves: Sequence[Save], places: Sequence[PurePath]) -> list[Diagnostic]:
@@ -73,6 +92,9 @@ def _clash(one: Save, other: Save, *, same: bool) -> Diagnostic:
         if same
         else ("MG248", f"the output `{escape(other.path)}` lies inside another", ("the inner", "the outer"))
     )
+    if one.span == other.span:
+        help = 'name the value of the `for` in the path, in braces: `"out-{t}"` where it is called `t`'
+        return Diagnostic(code, message, (Label(one.span, "this is saved several times"),), (help,))
     places = (Label(other.span, notes[0]), Label(one.span, notes[1]))
     return Diagnostic(code, message, places, ("give each `save` a folder of its own",))
 
@@ -168,10 +190,11 @@ def _option(name: str, option: s.Argument, scope: Scope, evaluator: Evaluator, f
 def _dtype(value: Value, span: Span, findings: Findings) -> Value:
     if isinstance(value, str) and value in OUTPUT_DTYPES:
         return value
-    meant = did_you_mean(value, OUTPUT_DTYPES) if isinstance(value, str) else ()
+    plain = value.lower().removeprefix("torch.") if isinstance(value, str) else ""
+    meant = did_you_mean(SHORT_DTYPES.get(plain, plain), OUTPUT_DTYPES)
     findings.error(
         "MG242",
-        "`dtype` is not a type that can be written",
+        "this is no type that can be written",
         span,
         help=(*meant, f"it is one of: {', '.join(OUTPUT_DTYPES)}"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -60,6 +61,14 @@ def kind(value: Value) -> str:
             return f"list of {kind(value[0])}" if value else "empty list"
         case _:
             return "unknown"
+
+
+def is_numeral(text: str) -> bool:
+    """Tell whether a text is a number in quotes."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def with_article(noun: str) -> str:

@@ -15,6 +15,14 @@ _SINGLE_QUOTED = re.compile(r"'[^'\r\n]*'?")
 _NUMBER = re.compile(r"\.?[0-9][\w.]*(?:(?<=[eE])[+-]\w*)?")
 _NAME = re.compile(r"\w+")
 _BOUND = re.compile(r"\w+\s*=(?!=)")
+_FOREIGN = {
+    ";": "a statement ends with its line; remove the `;`",
+    "%": "write a fraction: `0.5` for 50 percent",
+    "@": 'a revision is an argument: `model("org/name", revision="main")`',
+    "&": "a mask is multiplied: `mask * delta`",
+    "$": 'names are used as they are: `t`; in a path in braces: `"out-{t}"`',
+}
+"""What to write in the place of characters that other languages have."""
 _DASHED = re.compile(r"[A-Za-z_]\w*(?:-\w+)+")
 
 
@@ -73,8 +81,8 @@ def _foreign_character(stop: Stop) -> Diagnostic | None:
         return None
     meant = lookalike(stop.word.text)
     help = () if meant is None else (f"did you mean `{meant}`?",) if meant.strip() else ("use a plain space",)
-    if stop.word.text == ";":
-        help = ("a statement ends with its line; remove the `;`",)
+    if stop.word.text in _FOREIGN:
+        help = (_FOREIGN[stop.word.text],)
     shown = "a backtick" if stop.word.text == "`" else f"`{escape(stop.word.text)}`"
     message = f"{shown} is not part of the language"
     return Diagnostic("MG107", message, (stop.label(stop.word),), help)

@@ -43,7 +43,8 @@ def _unclosed(stop: Stop) -> Diagnostic | None:
     opened = (stop.label(opener, "opened here") for opener in found.openers[: -_SHOWN_OPENERS - 1 : -1])
     several = len(found.openers) > 1
     message = f"{len(found.openers)} brackets are never closed" if several else f"`{innermost.text}` is never closed"
-    return Diagnostic("MG102", message, (noticed, *opened))
+    closers = "".join(SPELLING[OPENERS[opener.kind]] for opener in reversed(found.openers))
+    return Diagnostic("MG102", message, (noticed, *opened), (f"write `{closers}` where it ends",))
 
 
 def _too_deep(stop: Stop) -> Diagnostic | None:
@@ -57,13 +58,15 @@ def _closes_nothing(stop: Stop) -> Diagnostic | None:
     if stop.word.kind not in CLOSERS:
         return None
     if not stop.opened:
-        return Diagnostic("MG103", f"`{stop.word.text}` closes nothing", (stop.label(stop.word),))
+        help = ("remove it, or open it above",)
+        return Diagnostic("MG103", f"`{stop.word.text}` closes nothing", (stop.label(stop.word),), help)
     opener = stop.opened[-1]
     if CLOSERS[stop.word.kind] == opener.kind:
         return None
     closer = SPELLING[OPENERS[opener.kind]]
     labels = (stop.label(stop.word, f"expected `{closer}`"), stop.label(opener, "opened here"))
-    return Diagnostic("MG103", f"`{stop.word.text}` does not close `{opener.text}`", labels)
+    message = f"`{stop.word.text}` does not close `{opener.text}`"
+    return Diagnostic("MG103", message, labels, (f"write `{closer}` first",))
 
 
 def _excess_name(stop: Stop) -> Diagnostic | None:
@@ -145,6 +148,14 @@ def _advice(stop: Stop) -> tuple[str, ...]:
             return ("a binding has one `=`",)
         case "STAR" if stop.after("STAR"):
             return ("there is no power operator",)
+        case "STAR" if "WILDCARD" not in expected and (stop.after("LPAR") or stop.after("COMMA")):
+            return ("a list is passed as it is: `mean(models)`",)
+        case "SLASH" if {END, "SAVE"} <= expected:
+            return ("a comment begins with `#`",)
+        case "DOT" | "SLASH" if expected >= VALUES:
+            return ('a path is a string in double quotes: `"./folder"`',)
+        case "NAME" if expected == {"EQUAL"} and stop.after("NAME") and stop.recent[-1].text in ("def", "function"):
+            return ("a function is written `fn name(parameters) = value`",)
         case "STAR" if "WILDCARD" in expected:
             return ('a pattern is a string: `"*.mlp.*"`',)
         case "NAME" if "WILDCARD" in expected:

@@ -50,7 +50,8 @@ def test_what_looks_like_a_path_never_asks_the_hub(tmp_path, source):
 
 def test_a_missing_path_says_what_was_looked_for(tmp_path):
     assert _refusal(tmp_path, "./math-cot") == (
-        "error[MG501]: there is no model at `./math-cot`: nothing has this path\n  --> …/math-cot"
+        "error[MG501]: there is no model at `./math-cot`: nothing has this path\n  --> …/math-cot\n"
+        "  = help: paths of models begin at the recipe's folder"
     )
 
 
@@ -76,7 +77,8 @@ def test_no_name_at_all(tmp_path, source):
 @pytest.mark.parametrize("source", ["./m", "python:shipped-model/weights"])
 def test_only_hub_models_have_revisions(tmp_path, packages, source):
     assert _refusal(tmp_path, source, "main") == (
-        f"error[MG526]: `{source}` has no revisions, as it is not on the Hub\n  --> {source}"
+        f"error[MG526]: `{source}` has no revisions, as it is not on the Hub\n  --> {source}\n"
+        "  = help: remove `revision`"
     )
 
 

@@ -280,7 +280,10 @@ def test_folder_of_folders(tmp_path):
 
 def test_empty_folder(tmp_path):
     (tmp_path / "m").mkdir()
-    assert model_refusal(tmp_path) == "error[MG521]: there are no `.safetensors` files in this folder\n  --> …/m"
+    assert model_refusal(tmp_path) == (
+        "error[MG521]: there are no `.safetensors` files in this folder\n  --> …/m\n"
+        "  = help: name the folder that holds the model's `.safetensors` files"
+    )
 
 
 def test_two_indexes(folder, tmp_path):

@@ -13,6 +13,7 @@ from checkpoint_bytes import entry, header_refusal, safetensors
 from mergegraph.checkpoint.header import MAX_NAME, read_header
 from mergegraph.diagnostics import MergeGraphError
 
+AGAIN = "\n  = help: copy or download the file again"
 AT = "\n  --> …/model.safetensors"
 
 
@@ -33,7 +34,7 @@ def test_three_bytes(tmp_path):
 def test_length_of_two_to_the_63(tmp_path):
     assert header_refusal(tmp_path, (2**63).to_bytes(8, "little") + b"{}") == (
         "error[MG504]: this is no whole safetensors file: it announces a header of 9,223,372,036,854,775,808 bytes, "
-        "2 follow" + AT
+        "2 follow" + AT + AGAIN
     )
 
 
@@ -41,7 +42,7 @@ def test_length_beyond_the_file(tmp_path):
     whole = safetensors({"a": entry(0, 4)}, b"1234")
     assert header_refusal(tmp_path, whole[:20]) == (
         f"error[MG504]: this is no whole safetensors file: it announces a header of {len(whole) - 12} bytes, "
-        "12 follow" + AT
+        "12 follow" + AT + AGAIN
     )
 
 
@@ -57,7 +58,9 @@ def test_git_lfs_pointer(tmp_path):
 
 def test_zip_of_a_pickle(tmp_path):
     assert header_refusal(tmp_path, b"PK\x03\x04\0\0\0\0" + bytes(100)) == (
-        "error[MG504]: this is no whole safetensors file: it announces a header of 67,324,752 bytes, 100 follow" + AT
+        "error[MG504]: this is no whole safetensors file: it announces a header of 67,324,752 bytes, 100 follow"
+        + AT
+        + "\n  = help: this is a zip archive, as torch.save writes: convert the weights to safetensors"
     )
 
 

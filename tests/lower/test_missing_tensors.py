@@ -30,7 +30,7 @@ def test_both_sides_are_listed(folder):
         "  │     ^^^^^^^^^^^^ this model\n"
         '3 │ save mean(a, b) to "out"\n'
         "  │ ^^^^^^^^^^^^^^^^^^^^^^^^ is needed here\n"
-        '  = help: take them from one model: `save … with missing="base"`\n'
+        '  = help: take them from a model that has them: `save … with missing="b"`\n'
         "\n"
         "error[MG302]: `b` lacks a tensor that other inputs have: `only_a`\n"
         "  ┌─ test.merge:2:5\n"
@@ -38,7 +38,7 @@ def test_both_sides_are_listed(folder):
         "  │     ^^^^^^^^^^^^ this model\n"
         '3 │ save mean(a, b) to "out"\n'
         "  │ ^^^^^^^^^^^^^^^^^^^^^^^^ is needed here\n"
-        '  = help: take them from one model: `save … with missing="base"`'
+        '  = help: take them from a model that has them: `save … with missing="a"`'
     )
 
 

@@ -11,6 +11,13 @@ from mergegraph.plan.planner import Resources, plan
 
 RECIPES = Path(__file__).parent.parent / "fixtures" / "recipes"
 BASELINE = 330_000_000
+TALL = ("frankenmerge", "study")
+STUDIED = {
+    "base": "meta-llama/Llama-3.1-8B-Instruct",
+    "a": "Alelcv27/Llama3.1-8B-Code",
+    "b": "Alelcv27/Llama3.1-8B-Math-CoT",
+}
+"""What the study calls the tall models: a folder of that name is taken before the Hub is asked."""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +33,10 @@ def tall_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the models base, a and b, of thirty-two layers each."""
     folder = tmp_path_factory.mktemp("tall_family")
     make_family(folder, layers=32, models=("base", "a", "b"), hidden=16, intermediate=16, vocab=16)
+    (folder / "meta-llama").mkdir()
+    (folder / "Alelcv27").mkdir()
+    for name, called in STUDIED.items():
+        (folder / called).symlink_to(folder / name)
     return folder
 
 
@@ -35,7 +46,7 @@ def compiled(family: Path, tall_family: Path) -> Callable[[str], Compilation]:
 
     def compile_recipe(name: str) -> Compilation:
         text = (RECIPES / f"{name}.merge").read_text(encoding="utf-8")
-        return Compilation(Source(f"{name}.merge", text), tall_family if name == "frankenmerge" else family)
+        return Compilation(Source(f"{name}.merge", text), tall_family if name in TALL else family)
 
     return compile_recipe
 

@@ -15,7 +15,7 @@ from mergegraph.report.plan_json import plan_json
 from mergegraph.report.plan_text import plan_text, units_text
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
-RECIPES = ("chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart")
+RECIPES = ("chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart", "study")
 Compiled = Callable[[str], Compilation]
 Check = Callable[[Path, str], None]
 

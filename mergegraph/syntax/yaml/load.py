@@ -22,6 +22,14 @@ MAX_DEPTH = 64
 _TOO_DEEP = re.compile(rf"(?:[\[{{][ \n]*+){{{MAX_DEPTH + 1}}}")
 
 _LARGE_NUMBER = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}|%YAML[^\n]*")
+_REASONS = {
+    "mapping values": "write `key: value`, with a space after the colon; keys of one map begin in the same column",
+    "block": "keys of one map begin in the same column, and so do the `-` of one list",
+    "',' or": "brackets and braces are closed in the order they were opened, with `,` between their items",
+    "end of stream": "close the quote",
+    "": "the mistake is at the mark, or just above it",
+}
+"""What to do about a problem of PyYAML's that has these words in it; the last is for all others."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -88,7 +96,10 @@ class _Loader:
                 self.notes.error("MG157", "a key must be a single word", head(key.span))
             elif key.text in seen:
                 first = Label(seen[key.text].span, "first time")
-                help = ("keep one of them; YAML readers silently take the last",)
+                help = (
+                    "keep one of them; YAML readers silently take the last",
+                    "each entry of a list begins with `- `",
+                )
                 message = f"`{escape(key.text)}` is given twice"
                 self.notes.error("MG153", message, key.span, "second time", first, help=help)
             else:
@@ -132,7 +143,9 @@ def _malformed(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
         labels.append(Label(Span(source, error.context_mark.index, error.context_mark.index + 1), error.context))
     if found == "\t":
         return Diagnostic("MG152", "a tab can't indent YAML", tuple(labels[:1]), ("indent with spaces",))
-    return Diagnostic("MG151", f"this is not YAML: {escape(error.problem or 'it ends too early')}", tuple(labels))
+    problem = error.problem or "it ends too early"
+    help = next((help for words, help in _REASONS.items() if words in problem), _REASONS[""])
+    return Diagnostic("MG151", f"this is not YAML: {escape(problem)}", tuple(labels), (help,))
 
 
 def _unreadable(error: Exception, source: Source) -> Diagnostic:

@@ -48,7 +48,7 @@ def number(tree: Tree, what: str, notes: Notes) -> float | None:
     """Return a finite number; None, with the error noted, if it is none. `what` is what needs it."""
     if not isinstance(tree, Scalar) or not is_number(tree):
         shown = f"this is `{escape(tree.text)}`" if isinstance(tree, Scalar) else f"this is {kind(tree)}"
-        notes.error("MG161", f"`{what}` must be a number", head(tree.span), shown)
+        notes.error("MG161", f"`{what}` must be a number", head(tree.span), shown, help=("such as `1`",))
         return None
     if len(tree.text) > LONGEST_NUMBER:
         help = (f"it has {len(tree.text)} characters; a number has at most {LONGEST_NUMBER}",)
