@@ -107,6 +107,17 @@ class Compilation:
         """What each pass did."""
         return self._optimized[1]
 
+    @cached_property
+    def needed(self) -> Mapping[Checkpoint, frozenset[int]]:
+        """The numbers of the weights files that hold what the merge reads, by model."""
+        found: dict[Checkpoint, set[int]] = {}
+        for tensor in self.optimized.tensors:
+            for ref in tensor.bindings:
+                if isinstance(ref, TensorRef):
+                    model = self.checkpoints[self.recipe.models[ref.model]]
+                    found.setdefault(model, set()).add(model.tensors[ref.name].file)
+        return {model: frozenset(files) for model, files in found.items()}
+
     def tensor(self, ref: TensorRef) -> Tensor:
         """Return where an input tensor lies."""
         return self.checkpoints[self.recipe.models[ref.model]].tensors[ref.name]

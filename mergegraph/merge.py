@@ -12,8 +12,9 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from mergegraph import __version__
-from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.files import read_small
+from mergegraph.checkpoint.hub import Downloading, unseen
 from mergegraph.checkpoint.layers import split_layer
 from mergegraph.checkpoint.tied import is_head
 from mergegraph.compiler import Compilation
@@ -69,6 +70,7 @@ def merge(
     options: Options,
     *,
     planned: Planned = silent,
+    downloading: Downloading = unseen,
 ) -> Result:
     """Run a recipe and publish its outputs, all of them or none.
 
@@ -98,6 +100,7 @@ def merge(
                 resume=options.resume,
             )
             outputs.append(Output(stack.enter_context(directory), shards, save.span))
+        download(compilation.needed, downloading)
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
         finished = []
@@ -197,11 +200,11 @@ def _fingerprints(compilation: Compilation) -> dict[str, str]:
     """Return, for every input file, what changes when it does."""
     found = {}
     for number, model in enumerate(compilation.recipe.models):
-        for header in compilation.checkpoints[model].files:
+        checkpoint = compilation.checkpoints[model]
+        for header in checkpoint.files:
             identity = header.identity
-            found[f"{number}/{header.path.name}"] = (
-                f"{header.sha256}:{identity.inode}:{identity.size}:{identity.mtime_ns}"
-            )
+            state = f"{identity.inode}:{identity.size}:{identity.mtime_ns}" if identity else ""
+            found[f"{number}/{header.path.name}"] = f"{header.sha256}:{checkpoint.commit or state}"
     return found
 
 
@@ -231,7 +234,7 @@ def _small_files(
     """
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
     donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
-    files = {str(path): read(tokenizer.root / path) for path in tokenizer.extras if tokenizer.root is not None}
+    files = {str(path): read(tokenizer.member(path)) for path in tokenizer.extras}
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
         config = merged_config(
@@ -310,5 +313,5 @@ def _parent(checkpoint: Checkpoint) -> Parent:
 
 
 def _input_model(checkpoint: Checkpoint) -> InputModel:
-    files = tuple(InputFile(h.path.name, h.identity.size, h.sha256) for h in checkpoint.files)
+    files = tuple(InputFile(h.path.name, h.file_bytes, h.sha256) for h in checkpoint.files)
     return InputModel(checkpoint.source, checkpoint.commit, files)

@@ -1,9 +1,13 @@
 """What every test may use: text fixtures that are compared, or rewritten with `--rewrite-fixtures`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# No test asks the real Hub: those that speak to it have one of their own.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from mergegraph.checkpoint.faults import counted, fault, warning
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.folder import Folder, open_folder
 from mergegraph.checkpoint.header import Header, read_header
+from mergegraph.checkpoint.hub import Downloading, Repository, fetch_all, unseen
 from mergegraph.checkpoint.index import disagreements
 from mergegraph.checkpoint.jsontext import parse_object
 from mergegraph.checkpoint.layers import Stack, find_stacks, natural_key
@@ -45,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A model as it lies on disk. Compared by identity.
+    """A model as it lies on disk, or on the Hub. Compared by identity.
 
     `source` is the text that named it. `root` is its folder, None for a lone file, which has no configuration and no
     extras. `tensors` are in natural order of their names (`layers.2` before `layers.10`), whatever the shards.
@@ -62,6 +64,13 @@ class Checkpoint:
     stacks: tuple[Stack, ...]
     extras: tuple[Path, ...]
     warnings: tuple[Diagnostic, ...]
+    folder: Folder | None = None
+
+    def member(self, relative: Path | str) -> Path:
+        """Return the path of a file beside the weights, downloaded if need be. Raises as `Folder.member`."""
+        if self.folder is None:
+            raise ValueError(f"{self.source} is a lone file")
+        return self.folder.member(relative)
 
     @property
     def quantized(self) -> bool:
@@ -76,9 +85,34 @@ def open_checkpoint(source: str, *, relative_to: Path, revision: str | None = No
     Raises MG501 to MG533; the errors of several files are reported together.
     """
     location = locate(source, relative_to, revision)
+    if location.repository is not None:
+        return _on_hub(source, location.repository)
     if os.path.isdir(location.path):
-        return _in_folder(source, open_folder(location.path), location.commit)
+        return _in_folder(source, open_folder(location.path))
     return _lone_file(source, location.path)
+
+
+def download(needed: Mapping[Checkpoint, Collection[int]], downloading: Downloading = unseen) -> None:
+    """Download, of the weights files with these numbers, those that are on the Hub and not on this machine.
+
+    Raises MG571 when their headers are not those that were read before, and as `hub.fetch_all`.
+    """
+    files = [
+        (checkpoint.folder.repository, checkpoint.files[number])
+        for checkpoint, numbers in needed.items()
+        for number in sorted(numbers)
+        if checkpoint.folder is not None and checkpoint.folder.repository is not None
+        if not os.path.exists(checkpoint.files[number].path)
+    ]
+    if files:
+        nbytes = sum(header.file_bytes for _, header in files)
+        with downloading(nbytes) as report:
+            fetch_all([(repository, header.path.name) for repository, header in files], nbytes, report)
+    for repository, header in files:
+        found = read_header(header.path)
+        if (found.sha256, found.file_bytes) != (header.sha256, header.file_bytes):
+            message = f"the file that was downloaded is not the one whose header was read from {repository.id}"
+            raise fault("MG571", message, header.path, "remove it from the cache and run again")
 
 
 def _lone_file(source: str, path: Path) -> Checkpoint:
@@ -98,9 +132,21 @@ def _lone_file(source: str, path: Path) -> Checkpoint:
     )
 
 
-def _in_folder(source: str, folder: Folder, commit: str | None) -> Checkpoint:
+def _on_hub(source: str, repository: Repository) -> Checkpoint:
+    try:
+        found = _in_folder(source, open_folder(repository.folder, repository))
+    except MergeGraphError as error:
+        if repository.connected:
+            raise
+        message = "the Hub cannot be asked, and its cache on this machine holds only a part of this model"
+        partly = fault("MG548", message, source, "connect to the network, and unset HF_HUB_OFFLINE if it is set")
+        raise MergeGraphError(*partly.diagnostics, *error.diagnostics) from error
+    return replace(found, commit=repository.commit, warnings=(*repository.warnings, *found.warnings))
+
+
+def _in_folder(source: str, folder: Folder) -> Checkpoint:
     weights = find_weights(folder)
-    headers = _headers(weights.files)
+    headers = _headers(folder, weights.files)
     findings = tuple(_findings(folder, weights, headers))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
@@ -112,19 +158,21 @@ def _in_folder(source: str, folder: Folder, commit: str | None) -> Checkpoint:
         files=headers,
         tensors=tensors,
         config=MappingProxyType(_config(folder)),
-        commit=commit,
+        commit=None,
         stacks=find_stacks(tensors),
         extras=find_extras(folder),
         warnings=findings,
+        folder=folder,
     )
 
 
-def _headers(paths: Sequence[Path]) -> tuple[Header, ...]:
+def _headers(folder: Folder, paths: Sequence[Path]) -> tuple[Header, ...]:
     headers: list[Header] = []
     errors: list[Diagnostic] = []
-    for path in paths:
+    local = (partial(read_header, path) for path in paths)
+    for read in local if folder.repository is None else folder.repository.headers(paths):
         try:
-            headers.append(read_header(path))
+            headers.append(read())
         except MergeGraphError as error:
             errors += error.diagnostics
     if errors:

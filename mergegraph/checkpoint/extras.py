@@ -61,7 +61,7 @@ def find_extras(folder: Folder) -> tuple[Path, ...]:
     the folder.
     """
     found = sorted(path for path in _paths(folder) if extra_kind(path) is not None)
-    return tuple(path for path in found if folder.member(path).is_file())
+    return tuple(path for path in found if folder.is_file(path))
 
 
 def extra_kind(path: Path) -> Kind | None:
@@ -78,5 +78,5 @@ def inner_weights(folder: Folder) -> tuple[Path, ...]:
 def _paths(folder: Folder) -> Iterator[Path]:
     for name in folder.names():
         yield Path(name)
-        if _FOLDER.fullmatch(name) and (folder.path / name).is_dir():
+        if _FOLDER.fullmatch(name) and folder.is_folder(name):
             yield from (Path(name, inner) for inner in folder.names(name))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -43,6 +43,9 @@ MAX_RANK = 64
 
 MAX_ELEMENTS = 2**63 - 1
 
+Read = Callable[[int, int], bytes]
+"""Gives so many bytes from an offset of a file."""
+
 _FIELDS = {"dtype", "shape", "data_offsets"}
 _INTEGERS = frozenset({int})
 _LFS_POINTER = b"version "
@@ -61,7 +64,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Header:
-    """What a safetensors file says of itself. `tensors` are in file order; `sha256` is that of the header's bytes."""
+    """What a safetensors file says of itself. `tensors` are in file order; `sha256` is that of the header's bytes.
+
+    `identity` is None for a file whose header was read from the Hub: `path` is then where it will be downloaded to.
+    """
 
     path: Path
     file_bytes: int
@@ -69,7 +75,7 @@ class Header:
     metadata: Mapping[str, str]
     tensors: Mapping[str, Entry]
     sha256: str
-    identity: FileIdentity
+    identity: FileIdentity | None
 
 
 def read_header(path: Path) -> Header:
@@ -78,7 +84,16 @@ def read_header(path: Path) -> Header:
     Raises MG501 to MG512, MG520 and MG531, which name the file and the tensor.
     """
     with opened(path) as (descriptor, status):
-        raw = _header_bytes(descriptor, status.st_size, path)
+        raw = _header_bytes(lambda offset, size: read_exactly(descriptor, offset, size, path), status.st_size, path)
+    return _parsed(raw, status.st_size, path, FileIdentity.of(status))
+
+
+def remote_header(read: Read, size: int, path: Path) -> Header:
+    """Return the header of a file of `size` bytes that is not here, and will be at `path`. Raises as `read_header`."""
+    return _parsed(_header_bytes(read, size, path), size, path, None)
+
+
+def _parsed(raw: bytes, size: int, path: Path, identity: FileIdentity | None) -> Header:
     data_start = 8 + len(raw)
     members = parse_object(raw, "header", path, flat=True)
     metadata = _metadata(members.pop("__metadata__", {}), path)
@@ -86,29 +101,29 @@ def read_header(path: Path) -> Header:
         raise _too_many(len(members), "tensors", MAX_TENSORS, path)
     entries = [_entry(name, fields, data_start, path) for name, fields in members.items()]
     entries.sort(key=attrgetter("begin", "nbytes"))
-    _check_layout(entries, data_start, status.st_size, path)
+    _check_layout(entries, data_start, size, path)
     return Header(
         path=path,
-        file_bytes=status.st_size,
+        file_bytes=size,
         data_start=data_start,
         metadata=metadata,
         tensors=MappingProxyType({entry.name: entry for entry in entries}),
         sha256=hashlib.sha256(raw).hexdigest(),
-        identity=FileIdentity.of(status),
+        identity=identity,
     )
 
 
-def _header_bytes(descriptor: int, size: int, path: Path) -> bytes:
+def _header_bytes(read: Read, size: int, path: Path) -> bytes:
     if size < 8:
         raise fault("MG504", f"this is no safetensors file: it has only {counted(size, 'byte')}", path)
-    prefix = read_exactly(descriptor, 0, 8, path)
+    prefix = read(0, 8)
     length = int.from_bytes(prefix, "little")
     if length > size - 8:
         message = f"this is no whole safetensors file: it announces a header of {length:,} bytes, {size - 8:,} follow"
         raise fault("MG504", message, path, _other_help(prefix, path))
     if length > MAX_HEADER_BYTES:
         raise _too_many(length, "bytes", MAX_HEADER_BYTES, path)
-    raw = read_exactly(descriptor, 8, length, path)
+    raw = read(8, length)
     _check_bounds(raw, path)
     return raw
 

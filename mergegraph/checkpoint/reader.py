@@ -30,22 +30,24 @@ class FileSet:
     """Files that stay open for the length of a `with` block.
 
     `identities`, when given, are those of the files' headers: a file that is no longer the same when it is opened
-    raises MG530. Of up to `limit` files all are opened at the start, so that one that is replaced by a rename goes on
-    being read as it was; of more files the least recently used are closed, and a replaced one raises MG530.
+    raises MG530; one without an identity, which may not be there yet, is opened when it is first read. Of up to `limit`
+    files all others are opened at the start, so that one that is replaced by a rename goes on being read as it was; of
+    more files the least recently used are closed, and a replaced one raises MG530.
     """
 
     def __init__(
-        self, paths: Sequence[Path], identities: Sequence[FileIdentity] | None = None, *, limit: int = MAX_OPEN
+        self, paths: Sequence[Path], identities: Sequence[FileIdentity | None] | None = None, *, limit: int = MAX_OPEN
     ) -> None:
         self._paths = tuple(paths)
-        self._known: dict[int, FileIdentity] = dict(enumerate(identities or ()))
+        self._known = {file: identity for file, identity in enumerate(identities or ()) if identity is not None}
+        self._early = [*range(len(paths))] if identities is None else [*self._known]
         self._limit = limit
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
         self._lock = Lock()
 
     def __enter__(self) -> Self:
         try:
-            for file in range(min(len(self._paths), self._limit)):
+            for file in self._early[: self._limit]:
                 self._open[file] = self._opened(file)
         except BaseException:
             self._close_all()

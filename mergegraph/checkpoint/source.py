@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from mergegraph.checkpoint.faults import fault, quoted
-from mergegraph.diagnostics import MergeGraphError, suggest
+from mergegraph.checkpoint.hub import Repository, resolve
+from mergegraph.diagnostics import MergeGraphError, did_you_mean, suggest
 
 PYTHON = "python:"
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REPOSITORY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a source is on this machine; `commit` pins a model of the Hub."""
+    """Where a source is, or for a model of the Hub, the `repository`, will be on this machine."""
 
     path: Path
-    commit: str | None = None
+    repository: Repository | None = None
 
 
 def locate(source: str, relative_to: Path, revision: str | None) -> Location:
@@ -29,10 +30,10 @@ def locate(source: str, relative_to: Path, revision: str | None) -> Location:
 
     1. `python:package/folder` is a folder in an installed package, which is not imported.
     2. What begins with `.`, `/` or `~`, or exists under `relative_to`, is a path.
-    3. `organisation/name` is a model of the Hub.
+    3. `organisation/name`, or a `name` alone such as `gpt2`, is a model of the Hub.
 
     Raises MG501 when a path leads nowhere, MG523 when a source is none of these, MG524 and MG525 for packages, MG526
-    for a revision of something that has none, MG527 and MG528 for the Hub.
+    for a revision of something that has none, and as `hub.resolve`.
     """
     if not source or "\0" in source:
         raise _not_understood(source)
@@ -44,14 +45,32 @@ def locate(source: str, relative_to: Path, revision: str | None) -> Location:
         return Location(_existing(source, relative_to))
     if not _REPOSITORY.fullmatch(source):
         raise _not_understood(source)
-    from mergegraph.checkpoint.hub import fetch
-
-    return Location(*fetch(source, revision))
+    repository = _on_hub(source, relative_to, revision)
+    return Location(repository.folder, repository)
 
 
 def is_local(source: str, relative_to: Path) -> bool:
     """Tell whether `source` is found without asking the Hub."""
     return source.startswith((PYTHON, ".", "/", "~")) or os.path.lexists(relative_to / source)
+
+
+def _on_hub(source: str, relative_to: Path, revision: str | None) -> Repository:
+    try:
+        return resolve(source, revision)
+    except MergeGraphError as error:
+        if "/" in source:
+            raise
+        # A word alone is more often a folder that is misspelt or elsewhere than a model of the Hub.
+        folder = f"there is no folder {quoted(source)} here either"
+        help = (folder, *did_you_mean(source, _folders(relative_to)))
+        raise MergeGraphError(*(replace(d, help=(*help, *d.help)) for d in error.diagnostics)) from error
+
+
+def _folders(place: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(place) if entry.is_dir()]
+    except OSError:
+        return []
 
 
 def _existing(source: str, relative_to: Path) -> Path:

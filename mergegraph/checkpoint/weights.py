@@ -47,11 +47,11 @@ def find_weights(folder: Folder) -> Weights:
     index = read_index(folder.member(index_name))
     if SINGLE in names and index.shards != (SINGLE,):
         message = f"`{index_name}` is not used, as there is a `{SINGLE}` too"
-        return Weights((folder.member(SINGLE),), warnings=(warning("MG529", message, folder.path),))
+        return Weights((folder.place(SINGLE),), warnings=(warning("MG529", message, folder.path),))
     missing = [shard for shard in index.shards if shard not in names]
     if missing:
         raise _missing(missing, folder)
-    return Weights(tuple(map(folder.member, index.shards)), index)
+    return Weights(tuple(map(folder.place, index.shards)), index)
 
 
 def other_format(name: str) -> bool:
@@ -70,7 +70,7 @@ def _index_name(names: list[str], folder: Folder) -> str | None:
 
 def _without_index(names: list[str], folder: Folder) -> Weights:
     if SINGLE in names:
-        return Weights((folder.member(SINGLE),))
+        return Weights((folder.place(SINGLE),))
     shards = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
     weights = [name for name in shards if name != ADAPTER]
     if not weights:
@@ -78,7 +78,7 @@ def _without_index(names: list[str], folder: Folder) -> Weights:
     missing = [name for name in _announced(weights) if name not in names]
     if missing:
         raise _missing(missing, folder)
-    return Weights(tuple(map(folder.member, weights)))
+    return Weights(tuple(map(folder.place, weights)))
 
 
 def _announced(names: list[str]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _no_weights(names: list[str], folder: Folder) -> MergeGraphError:
         return fault("MG521", "this is an adapter, not a model", folder.path, advice)
     if others:
         return fault("MG522", f"the weights are not in safetensors: {listed(others)}", folder.path, CONVERT)
-    inner = [name for name in names if any((folder.path / name).glob("*.safetensors"))]
+    inner = list(filter(folder.weights_in, names))
     help = (f"there are weights in {listed(inner)}: name the folder that you mean",) if inner else ()
     wanted = help or ("name the folder that holds the model's `.safetensors` files",)
     return fault("MG521", "there are no `.safetensors` files in this folder", folder.path, *wanted)

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from mergegraph.cli.options import memory_option, workers_option
-from mergegraph.cli.progress import progress
+from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.show import show_diagnostics, show_json, show_reading
 
 
@@ -36,7 +36,7 @@ def command(
         mergegraph inspect ./llama
         mergegraph inspect ./llama --tensor '*.layers.0.*' --stats --memory 1GB
     """
-    from mergegraph.checkpoint.checkpoint import open_checkpoint
+    from mergegraph.checkpoint.checkpoint import download, open_checkpoint
     from mergegraph.report.checkpoint import checkpoint_json, checkpoint_text
     from mergegraph.report.select import matching
     from mergegraph.survey.tensors import survey_tensors
@@ -47,6 +47,7 @@ def command(
     listed = [found for found in checkpoint.tensors.values() if found.name in names]
     statistics = None
     if stats:
+        download({checkpoint: {found.file for found in listed}}, downloading)
         with progress("reading") as planned:
             statistics, survey = survey_tensors(checkpoint, listed, memory=memory, workers=workers, planned=planned)
         show_reading(survey)

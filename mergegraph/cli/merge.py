@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
-from mergegraph.cli.progress import progress
+from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.show import show_diagnostics, show_json
 from mergegraph.diagnostics import escape
 from mergegraph.sizes import format_size
@@ -44,7 +44,7 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
     compilation = read_recipe(recipe, exact=exact)
     show_diagnostics(compilation.warnings())
     with progress("merging") as planned:
-        result = merge(compilation, out, Options(**settings), planned=planned)
+        result = merge(compilation, out, Options(**settings), planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
     if as_json:
         show_json(summary(result))

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -42,17 +43,43 @@ def progress(verb: str) -> Iterator[Planned]:
         TextColumn("{task.fields[memory]}"),
         TextColumn("{task.fields[tensor]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
 
-        def start(plan: Plan) -> Callable[[int, str], None]:
-            task = bar.add_task(verb, total=_total(plan), memory=_memory(plan), tensor="")
+    def start(plan: Plan) -> Callable[[int, str], None]:
+        task = bar.add_task(verb, total=_total(plan), memory=_memory(plan), tensor="")
+        bar.start()
 
-            def show(count: int, tensor: str) -> None:
-                bar.update(task, advance=count, memory=_memory(plan), tensor=escape(tensor))
+        def show(count: int, tensor: str) -> None:
+            bar.update(task, advance=count, memory=_memory(plan), tensor=escape(tensor))
 
-            return _Gathered(show, SECONDS_BETWEEN_DRAWINGS).advance
+        return _Gathered(show, SECONDS_BETWEEN_DRAWINGS).advance
 
+    try:
         yield start
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def downloading(nbytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a download of so many bytes for the length of a block, on stderr."""
+    if not colour_wanted(sys.stderr):
+        arrived = 0
+
+        def line(count: int, _: str) -> None:
+            nonlocal arrived
+            arrived += count
+            click.echo(f"downloaded {format_size(arrived)} of {format_size(nbytes)}", err=True)
+
+        yield partial(_Gathered(line, SECONDS_BETWEEN_LINES).advance, tensor="")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=nbytes)
+        yield lambda count: bar.advance(task, count)
 
 
 def _total(plan: Plan) -> int:

@@ -28,7 +28,7 @@ def checkpoint_text(checkpoint: Checkpoint, listed: Sequence[Tensor] | None, sta
     lines.append("  layers  " + (", ".join(stacks) or "none found"))
     if summary.tied:
         lines.append("  tied    the output head is the input embedding")
-    lines += [f"  file    {escape(file.path.name)}, {format_size(file.identity.size)}" for file in checkpoint.files]
+    lines += [f"  file    {escape(file.path.name)}, {format_size(file.file_bytes)}" for file in checkpoint.files]
     if listed is None:
         lines += ["", *columns([*_kinds(checkpoint)], left=2)]
     elif statistics is None:
@@ -52,7 +52,7 @@ def checkpoint_json(
         "stacks": {stack.prefix: stack.count for stack in summary.stacks},
         "tied": summary.tied,
         "files": [
-            {"name": file.path.name, "bytes": file.identity.size, "tensors": len(file.tensors)}
+            {"name": file.path.name, "bytes": file.file_bytes, "tensors": len(file.tensors)}
             for file in checkpoint.files
         ],
     }

@@ -1,141 +1,416 @@
-"""The Hub: what is fetched, that it is pinned, and what is said when it can't be had. No network is used."""
+"""Models of the Hub: what is asked for and when, that they are pinned, and what is said when they can't be had."""
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import re
 import shutil
-from fnmatch import fnmatch
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
-import huggingface_hub
 import numpy as np
 import pytest
+from families import make_family, read_model
+from hub_server import Hub
 from huggingface_hub import constants
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from merging import compilation, run
 from safetensors.numpy import save_file
 
+from mergegraph.checkpoint import hub as hub_module
 from mergegraph.checkpoint.checkpoint import open_checkpoint
 from mergegraph.diagnostics import MergeGraphError
+from mergegraph.merge import Options, merge
 
-COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
 LOCAL = "\n  = help: a folder is named by a path that begins with `./`, `/` or `~`"
+LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
+RECIPE = 'a = model("org/a")\nb = model("org/b")\nsave slerp(a, b, t=0.3) to "out"'
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    """The files of a model on the Hub: weights, the same weights in other formats, and what a merge never needs."""
-    remote = tmp_path / "remote"
-    for name in ("config.json", "tokenizer.json", "1_Pooling/config.json", "README.md", "model.py", "onnx/model.onnx"):
-        (remote / name).parent.mkdir(parents=True, exist_ok=True)
-        (remote / name).write_text("{}")
-    save_file({"a": np.zeros(2, np.float32)}, remote / "model.safetensors")
-    save_file({"a": np.zeros(2, np.float32)}, remote / "consolidated.safetensors")
-    save_file({"a": np.zeros(2, np.float32)}, remote / "onnx" / "other.safetensors")
-    return remote
+def family(hub: Hub, tmp_path: Path) -> Path:
+    """Two models of two shards, on the Hub as org/a and org/b, and in a folder."""
+    folder = tmp_path / "family"
+    for name, path in make_family(folder, models=("a", "b"), hidden=256, intermediate=512, shards=2).items():
+        hub.upload(f"org/{name}", path)
+    return folder
 
 
-@pytest.fixture
-def asked(remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
-    """Stand in for the download by copying from `remote`; return the revisions asked for."""
-    revisions: list[str | None] = []
-
-    def download(repo_id: str, *, revision: str | None, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
-        revisions.append(revision)
-        snapshot = tmp_path / "hub" / "models--org--toy" / "snapshots" / COMMIT
-        for path in filter(Path.is_file, remote.rglob("*")):
-            name = path.relative_to(remote).as_posix()
-            allowed = any(fnmatch(name, pattern) for pattern in allow_patterns)
-            if allowed and not any(fnmatch(name, pattern) for pattern in ignore_patterns):
-                (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, snapshot / name)
-        return str(snapshot)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    return revisions
-
-
-def _fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def download(*arguments: object, **options: object) -> str:
-        raise error
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-
-
-def _refusal(tmp_path: Path, revision: str | None = None) -> str:
+def refusal(tmp_path: Path, source: str = "org/toy", revision: str | None = None) -> str:
     with pytest.raises(MergeGraphError) as caught:
-        open_checkpoint("org/toy", relative_to=tmp_path, revision=revision)
+        open_checkpoint(source, relative_to=tmp_path, revision=revision)
     return str(caught.value)
 
 
-def test_only_what_a_merge_needs_is_fetched_from_one_commit(asked, tmp_path):
-    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path, revision="main")
-    assert asked == ["main", COMMIT]
-    assert checkpoint.commit == COMMIT
-    assert [str(path.relative_to(checkpoint.root)) for path in sorted(checkpoint.root.rglob("*.*"))] == [
-        "1_Pooling/config.json",
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
+def toy(hub: Hub, tmp_path: Path, **options: object) -> str:
+    """Put a model of one small tensor on the Hub as org/toy."""
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    save_file({"a": np.arange(3, dtype=np.float32)}, folder / "model.safetensors")
+    (folder / "config.json").write_text('{"vocab_size": 7}')
+    (folder / "tokenizer.json").write_text("{}")
+    return hub.upload("org/toy", folder, **options)
+
+
+def cached(tmp_path: Path) -> list[str]:
+    """Return the names of the files in the snapshots of the cache."""
+    found = (path for path in (tmp_path / "cache").glob("models--*/snapshots/*/**/*") if path.is_file())
+    return sorted(re.sub(r".*/models--org--(\w+)/snapshots/\w+", r"\1", str(path)) for path in found)
+
+
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+
+
+def test_a_plan_needs_headers_and_configuration_only(hub, family, tmp_path):
+    plan = compilation(tmp_path, RECIPE).plan()
+    assert plan.bytes_read == sum(tensor.nbytes for name in "ab" for tensor in read_model(family / name).values())
+    assert cached(tmp_path) == [
+        f"{name}/{file}" for name in "ab" for file in ("config.json", "model.safetensors.index.json")
+    ]
+    assert hub.sent(".safetensors") - hub.sent("index.json") == 4 * hub_module.FIRST_BYTES < plan.bytes_read / 4
+
+
+def test_a_merge_is_that_of_the_same_files_on_disk(hub, family, tmp_path):
+    arrived = []
+
+    def downloading(nbytes):
+        arrived.append(-nbytes)
+        return nullcontext(arrived.append)
+
+    merge(compilation(tmp_path, RECIPE), tmp_path / "out", Options(), downloading=downloading)
+    run(family, RECIPE.replace("org/", "./"), tmp_path / "local")
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "local").iterdir())
+    for name in {*files} - {"README.md", "mergegraph.json"}:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+    assert sum(arrived) == 0 > arrived[0]
+    assert [model["commit"] for model in json.loads((tmp_path / "out" / "mergegraph.json").read_text())["inputs"]] == [
+        hub.repos["org/a"].branches["main"],
+        hub.repos["org/b"].branches["main"],
+    ]
+    assert "tokenizer.json" in {path.partition("/")[2] for path in cached(tmp_path)}
+    assert "b/tokenizer.json" not in cached(tmp_path)
+
+
+def test_only_the_shards_that_are_read_are_downloaded(hub, family, tmp_path):
+    recipe = (
+        'a = model("org/a")\nb = model("org/b")\n'
+        'save select { "model.layers.0.mlp.*": linear(a, b), _: a } to "out" with config=a, tokenizer=a'
+    )
+    run(tmp_path, recipe, tmp_path / "out")
+    shards = [name for name in cached(tmp_path) if name.endswith(".safetensors")]
+    assert shards == [f"a/{file}" for file in sorted(p.name for p in (family / "a").glob("*.safetensors"))] + [
+        "b/model-00001-of-00002.safetensors"
     ]
 
 
-def test_the_shards_of_the_index_and_no_other_weights_are_fetched(asked, remote, tmp_path):
-    (remote / "model.safetensors").rename(remote / "part.safetensors")
-    (remote / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part.safetensors"}}')
-    files = open_checkpoint("org/toy", relative_to=tmp_path).files
-    assert [header.path.name for header in files] == ["part.safetensors"]
-    assert not (files[0].path.parent / "consolidated.safetensors").exists()
-
-
-def test_weights_of_any_name_are_fetched_when_there_are_no_others(asked, remote, tmp_path):
-    (remote / "model.safetensors").unlink()
-    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
-    assert [header.path.name for header in checkpoint.files] == ["consolidated.safetensors"]
-    assert not (checkpoint.root / "onnx").exists()
-
-
-def test_an_index_that_points_elsewhere_fetches_nothing(asked, remote, tmp_path):
-    (remote / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../secret.safetensors"}}')
-    assert _refusal(tmp_path).startswith("error[MG514]")
-    assert asked == [None]
-
-
-def test_a_cached_model_is_used_offline(remote, tmp_path, monkeypatch):
-    cached = tmp_path / "hub" / "models--org--toy"
-    shutil.copytree(remote, cached / "snapshots" / COMMIT)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text(COMMIT)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
-    assert (checkpoint.commit, list(checkpoint.tensors)) == (COMMIT, ["a"])
-
-
-def test_offline_without_the_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert _refusal(tmp_path, "v1") == (
-        "error[MG527]: the Hub cannot be reached, and its cache on this machine does not hold the whole model\n"
-        "  --> org/toy@v1" + LOCAL
+def test_a_branch_that_moves_after_it_was_resolved_changes_nothing(hub, family, tmp_path):
+    recipe = compilation(tmp_path, RECIPE)
+    first = recipe.plan()
+    hub.repos["org/a"].commit({"config.json": b"{}"})
+    merge(recipe, tmp_path / "out", Options())
+    assert (
+        sum(t.nbytes for n in "ab" for t in recipe.checkpoints[recipe.recipe.models[0]].tensors.values())
+        == first.bytes_read
     )
+    run(family, RECIPE.replace("org/", "./"), tmp_path / "local")
+    expected = read_model(tmp_path / "local")
+    assert all(bool((tensor == expected[name]).all()) for name, tensor in read_model(tmp_path / "out").items())
+
+
+def test_a_commit_that_is_gone_when_it_is_downloaded(hub, family, tmp_path):
+    recipe = compilation(tmp_path, RECIPE)
+    recipe.plan()
+    commit = hub.repos["org/a"].branches["main"]
+    hub.repos["org/a"].commits.pop(commit)
+    with pytest.raises(MergeGraphError) as caught:
+        merge(recipe, tmp_path / "out", Options())
+    assert str(caught.value) == (
+        f"error[MG545]: the model has no such revision\n  --> org/a@{commit[:7]}\n"
+        "  = help: a revision is a branch, a tag or a commit: its page lists them under `Files and versions`"
+    )
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out.partial*"))
+
+
+def test_revisions_are_branches_tags_and_commits(hub, tmp_path):
+    first = toy(hub, tmp_path)
+    hub.repos["org/toy"].branches["v1"] = first
+    files = hub.repos["org/toy"].commits[first]
+    second = hub.repos["org/toy"].commit({**files, "config.json": b'{"vocab_size": 8}'})
+    for revision, commit, size in (("v1", first, 7), (None, second, 8), ("main", second, 8), (first, first, 7)):
+        found = open_checkpoint("org/toy", relative_to=tmp_path, revision=revision)
+        assert (found.commit, found.config["vocab_size"]) == (commit, size)
+
+
+def test_names_without_an_organisation(hub, tmp_path):
+    toy(hub, tmp_path)
+    hub.repos["gpt2"] = hub.repos["org/toy"]
+    assert list(open_checkpoint("gpt2", relative_to=tmp_path).tensors) == ["a"]
+    (tmp_path / "gpt2s").mkdir()
+    assert refusal(tmp_path, "gtp2") == (
+        "error[MG542]: the Hub has no such model, or it is private\n  --> gtp2\n"
+        "  = help: there is no folder `gtp2` here either\n  = help: did you mean `gpt2s`?\n"
+        f"  = help: if it is private, {LOGIN}" + LOCAL
+    )
+
+
+def test_a_header_that_is_longer_than_the_first_bytes(hub, tmp_path):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    save_file({f"tensor {'x' * 200} {i}": np.zeros(1, np.float32) for i in range(500)}, folder / "model.safetensors")
+    hub.upload("org/long", folder)
+    assert len(open_checkpoint("org/long", relative_to=tmp_path).tensors) == 500
+    assert len(hub.asked("GET", "resolve")) == 2
+
+
+def test_a_server_without_ranges(hub, family, tmp_path):
+    hub.ranges = False
+    assert len(open_checkpoint("org/a", relative_to=tmp_path).tensors) == len(read_model(family / "a"))
+    folder = tmp_path / "long"
+    folder.mkdir()
+    save_file({f"tensor {'x' * 200} {i}": np.zeros(1, np.float32) for i in range(500)}, folder / "model.safetensors")
+    hub.upload("org/long", folder)
+    assert len(open_checkpoint("org/long", relative_to=tmp_path).tensors) == 500
+
+
+def test_a_server_that_hides_sizes(hub, tmp_path):
+    toy(hub, tmp_path)
+    hub.intercept = lambda r: (206, {"Content-Range": "bytes 0-7/*"}, b"\0" * 8) if "/cdn/" in r.path else None
+    assert refusal(tmp_path).startswith("error[MG549]: the server does not say how long `model.safetensors` is\n")
+
+
+def test_a_file_that_is_shorter_than_it_says(hub, tmp_path):
+    toy(hub, tmp_path)
+    hub.intercept = lambda r: (206, {"Content-Range": "bytes 0-7/9999"}, b"\0" * 8) if "/cdn/" in r.path else None
+    assert refusal(tmp_path).startswith("error[MG573]: the download of `model.safetensors` broke off\n")
+
+
+def test_malformed_headers_on_the_hub(hub, tmp_path):
+    (tmp_path / "bad").mkdir()
+    for name, data in (("a", b""), ("b", b"\xff" * 9), ("c", b"\2\0\0\0\0\0\0\0{}x")):
+        (tmp_path / "bad" / "model.safetensors").write_bytes(data)
+        hub.upload(f"org/{name}", tmp_path / "bad")
+    assert "error[MG504]: this is no safetensors file: it has only 0 bytes" in refusal(tmp_path, "org/a")
+    assert "error[MG504]: this is no whole safetensors file" in refusal(tmp_path, "org/b")
+    assert "error[MG511]: 1 byte after the last tensor belong to none" in refusal(tmp_path, "org/c")
+
+
+def test_a_token_is_not_sent_to_where_files_lie(hub, tmp_path, monkeypatch):
+    toy(hub, tmp_path, token="secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
+    checkpoint.member("tokenizer.json")
+    run(tmp_path, 'save model("org/toy") to "out"', tmp_path / "out")
+    tokens = {("/cdn/" in request.path, request.headers.get("authorization")) for request in hub.requests}
+    assert tokens == {(True, None), (False, "Bearer secret")}
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("given", "text"),
     [
-        (RepositoryNotFoundError, "it does not exist, or it is private and you are not logged in"),
-        (GatedRepoError, "its conditions have to be accepted first, on its page"),
-        (RevisionNotFoundError, "it has no such revision"),
+        (
+            None,
+            f"MG542]: the Hub has no such model, or it is private\n  --> org/toy\n  = help: if it is private, {LOGIN}"
+            + LOCAL,
+        ),
+        ("wrong", f"MG543]: the Hub does not accept the token\n  --> org/toy\n  = help: {LOGIN}"),
     ],
 )
-def test_the_hub_refuses(tmp_path, monkeypatch, kind, reason):
-    _fail(monkeypatch, kind.__new__(kind))
-    assert _refusal(tmp_path) == f"error[MG528]: the Hub does not give this model: {reason}\n  --> org/toy" + LOCAL
+def test_a_private_model(hub, tmp_path, monkeypatch, given, text):
+    toy(hub, tmp_path, token="secret")
+    monkeypatch.setenv("HF_TOKEN", given) if given else monkeypatch.delenv("HF_TOKEN", raising=False)
+    assert refusal(tmp_path) == f"error[{text}"
 
 
-def test_the_download_fails(tmp_path, monkeypatch):
-    _fail(monkeypatch, OSError(28, "No space left on device"))
-    assert _refusal(tmp_path) == (
-        "error[MG527]: the download failed: [Errno 28] No space left on device\n  --> org/toy"
+def test_a_gated_model(hub, tmp_path):
+    commit = toy(hub, tmp_path, gated=True)
+    assert refusal(tmp_path) == (
+        "error[MG544]: the Hub gives this model only to those who have accepted its conditions\n"
+        f"  --> org/toy@{commit[:7]}\n  = help: accept them on its page; then {LOGIN}"
     )
-    _fail(monkeypatch, RuntimeError("\x1b[2J\nsecond line"))
-    assert _refusal(tmp_path) == "error[MG527]: the download failed: \\x1b[2J\n  --> org/toy"
+
+
+def test_no_such_revision(hub, tmp_path):
+    toy(hub, tmp_path)
+    assert refusal(tmp_path, revision="v9") == (
+        "error[MG545]: the model has no such revision\n  --> org/toy@v9\n"
+        "  = help: a revision is a branch, a tag or a commit: its page lists them under `Files and versions`"
+    )
+
+
+def test_a_file_that_vanishes(hub, tmp_path):
+    commit = toy(hub, tmp_path)
+    missing = (404, {"X-Error-Code": "EntryNotFound"}, b"")
+    hub.intercept = lambda request: missing if "resolve" in request.path else None
+    assert refusal(tmp_path).startswith(
+        f"error[MG546]: a file of this commit is no longer there\n  --> org/toy@{commit[:7]}\n"
+    )
+
+
+def test_a_name_that_the_hub_does_not_take(tmp_path, hub):
+    assert refusal(tmp_path, "org/a--b").startswith("error[MG528]: the Hub does not take this name: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (503, "MG574]: the Hub is out of order (status 503)\n  --> org/toy\n  = help: run again later"),
+        (429, "MG574]: the Hub takes no more requests now\n  --> org/toy\n  = help: run again later"),
+        (403, f"MG544]: the token may not read this model\n  --> org/toy\n  = help: use one that may: {LOGIN}"),
+    ],
+)
+def test_other_answers(hub, tmp_path, status, text):
+    hub.intercept = lambda request: (status, {}, b"")
+    assert refusal(tmp_path) == f"error[{text}"
+
+
+def test_answers_of_something_else_than_the_hub(hub, tmp_path):
+    hub.intercept = lambda _: (200, {"Content-Type": "application/json"}, b'{"id": "org/toy", "sha": "../../x"}')
+    assert refusal(tmp_path) == (
+        "error[MG549]: the server's answer is not one of the Hub: it has no commit\n  --> org/toy"
+    )
+
+
+def test_names_that_lead_elsewhere_are_not_files_of_the_model(hub, tmp_path):
+    commit = toy(hub, tmp_path)
+    hub.repos["org/toy"].commits[commit] |= {
+        "../evil.json": b"x",
+        "/etc/tokenizer.json": b"x",
+        "a\\tokenizer.json": b"x",
+    }
+    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
+    assert [str(path) for path in checkpoint.extras] == ["tokenizer.json"]
+
+
+def test_a_cached_model_is_used_offline(hub, tmp_path, monkeypatch):
+    toy(hub, tmp_path)
+    run(tmp_path, 'save model("org/toy") to "out"', tmp_path / "out")
+    offline(monkeypatch)
+    asked = len(hub.requests)
+    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
+    assert (checkpoint.commit, list(checkpoint.tensors)) == (hub.repos["org/toy"].branches["main"], ["a"])
+    assert checkpoint.warnings == ()
+    run(tmp_path, 'save model("org/toy") to "again"', tmp_path / "again")
+    assert len(hub.requests) == asked
+
+
+def test_without_a_network_the_cached_commit_is_used_and_named(hub, tmp_path, monkeypatch):
+    commit = toy(hub, tmp_path)
+    run(tmp_path, 'save model("org/toy") to "out"', tmp_path / "out")
+    unplugged(monkeypatch)
+    checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
+    assert [(w.code, w.message) for w in checkpoint.warnings] == [
+        ("MG572", f"the Hub cannot be reached; commit {commit[:7]} is used, the last that was downloaded")
+    ]
+    assert open_checkpoint("org/toy", relative_to=tmp_path, revision=commit).warnings == ()
+
+
+def test_offline_with_a_part_of_the_model(hub, family, tmp_path, monkeypatch):
+    first = 'save select { "*.layers.0.mlp.*": model("org/a"), _: model("org/b") } to "out" with config=model("org/b")'
+    run(tmp_path, first, tmp_path / "out")
+    offline(monkeypatch)
+    assert refusal(tmp_path, "org/a").replace(str(tmp_path), "…").replace(
+        hub.repos["org/a"].branches["main"], "COMMIT"
+    ) == (
+        "error[MG548]: the Hub cannot be asked, and its cache on this machine holds only a part of this model\n"
+        "  --> org/a\n"
+        "  = help: connect to the network, and unset HF_HUB_OFFLINE if it is set\n\n"
+        "error[MG515]: 1 shard missing: `model-00002-of-00002.safetensors`\n"
+        "  --> …/cache/models--org--a/snapshots/COMMIT\n"
+        "  = help: copy or download the rest of the model"
+    )
+
+
+def test_offline_without_the_model(hub, tmp_path, monkeypatch):
+    offline(monkeypatch)
+    assert refusal(tmp_path, revision="v1") == (
+        "error[MG547]: this model is not in the cache of this machine, and HF_HUB_OFFLINE is set\n"
+        "  --> org/toy@v1\n  = help: unset HF_HUB_OFFLINE to download it" + LOCAL
+    )
+
+
+def test_no_network(hub, tmp_path, monkeypatch):
+    unplugged(monkeypatch)
+    assert refusal(tmp_path) == (
+        "error[MG527]: the Hub cannot be reached: [Errno 111] Connection refused\n  --> org/toy" + LOCAL
+    )
+
+
+def test_the_disk_of_the_cache_is_too_small(hub, family, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(hub_module.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(MergeGraphError) as caught:
+        run(tmp_path, RECIPE, tmp_path / "out")
+    assert str(caught.value).replace(str(tmp_path), "…") == (
+        "error[MG570]: 4.86 MB have to be downloaded, and the disk of the cache has 1 MB free\n"
+        "  --> …/cache/models--org--a/snapshots\n"
+        "  = help: free some space, or let HF_HOME name a folder on another disk; what is complete is kept"
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_the_disk_is_full_while_a_file_arrives(hub, tmp_path, monkeypatch):
+    commit = toy(hub, tmp_path)
+
+    def full(*_: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    recipe = compilation(tmp_path, 'save model("org/toy") to "out"')
+    recipe.plan()
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
+    with pytest.raises(MergeGraphError) as caught:
+        merge(recipe, tmp_path / "out", Options())
+    assert str(caught.value) == (
+        f"error[MG570]: the disk of the Hub's cache is full\n  --> org/toy@{commit[:7]}\n"
+        "  = help: free some space, or let HF_HOME name a folder on another disk; what is complete is kept"
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_a_file_that_is_not_the_one_whose_header_was_read(hub, tmp_path):
+    commit = toy(hub, tmp_path)
+    recipe = compilation(tmp_path, 'save model("org/toy") to "out"')
+    recipe.plan()
+    save_file({"b": np.zeros(4, np.float32)}, tmp_path / "other.safetensors")
+    hub.repos["org/toy"].commits[commit]["model.safetensors"] = (tmp_path / "other.safetensors").read_bytes()
+    with pytest.raises(MergeGraphError) as caught:
+        merge(recipe, tmp_path / "out", Options())
+    assert "error[MG571]: the file that was downloaded is not the one whose header was read" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_in_a_process_of_their_own(hub, family, tmp_path):
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_OFFLINE": "0",
+        "NO_COLOR": "1",
+    }
+    (tmp_path / "r.yml").write_text(
+        "merge_method: linear\nmodels:\n  - {model: org/a@main, parameters: {weight: 1}}\n"
+        "  - {model: org/b, parameters: {weight: 3}}\n"
+    )
+
+    def mergegraph(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mergegraph", *words]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    seen = mergegraph("inspect", "org/a")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert "org/a: 1,213,696 parameters" in seen.stdout
+    done = mergegraph("run", "r.yml", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    a, b = (read_model(family / name) for name in "ab")
+    for name, tensor in read_model(tmp_path / "out").items():
+        expected = (a[name].double() + 3 * b[name].double()) / 4
+        assert float((tensor.double() - expected).abs().max()) <= 2**-8 * float(expected.abs().max())
