@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -18,17 +19,46 @@ from mergegraph.machine import resident_bytes
 from mergegraph.sizes import format_size
 
 if TYPE_CHECKING:
-    from mergegraph.plan.plan import Plan, Planned
+    from mergegraph.plan.plan import Plan, Planned, Report
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """So many bytes to be read and written, in so much memory, if that is bounded."""
+
+    total: int
+    budget: int | None = None
+
+    def memory(self) -> str:
+        used = format_size(resident_bytes())
+        return used if self.budget is None else f"{used} of {format_size(self.budget)}"
+
+
 @contextmanager
 def progress(verb: str) -> Iterator[Planned]:
     """Give what starts the display for a plan, and ends it when the run ends; all of it goes to stderr."""
+    with _display(verb) as start:
+
+        def planned(plan: Plan) -> Report:
+            return start(_Work(plan.bytes_read + plan.bytes_written, plan.budget_bytes))
+
+        yield planned
+
+
+@contextmanager
+def reading_progress(verb: str) -> Iterator[Callable[[int], Report]]:
+    """Give what starts the display for a number of bytes."""
+    with _display(verb) as start:
+        yield lambda total: start(_Work(total))
+
+
+@contextmanager
+def _display(verb: str) -> Iterator[Callable[[_Work], Report]]:
     if not colour_wanted(sys.stderr):
-        yield lambda plan: _Lines(plan).advance
+        yield lambda work: _Lines(work).advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -45,12 +75,12 @@ def progress(verb: str) -> Iterator[Planned]:
     )
     bar = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
 
-    def start(plan: Plan) -> Callable[[int, str], None]:
-        task = bar.add_task(verb, total=_total(plan), memory=_memory(plan), tensor="")
+    def start(work: _Work) -> Report:
+        task = bar.add_task(verb, total=work.total, memory=work.memory(), tensor="")
         bar.start()
 
         def show(count: int, tensor: str) -> None:
-            bar.update(task, advance=count, memory=_memory(plan), tensor=escape(tensor))
+            bar.update(task, advance=count, memory=work.memory(), tensor=escape(tensor))
 
         return _Gathered(show, SECONDS_BETWEEN_DRAWINGS).advance
 
@@ -82,14 +112,6 @@ def downloading(nbytes: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def _total(plan: Plan) -> int:
-    return plan.bytes_read + plan.bytes_written
-
-
-def _memory(plan: Plan) -> str:
-    return f"{format_size(resident_bytes())} of {format_size(plan.budget_bytes)}"
-
-
 class _Gathered:
     """Passes on byte counts, with the latest tensor, a few times a second, however often they come."""
 
@@ -112,19 +134,18 @@ class _Gathered:
 class _Lines:
     """Writes a line to stderr every few seconds."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, work: _Work) -> None:
+        self._work = work
         self._done = 0
         self._started = time.monotonic()
         self.advance = _Gathered(self._line, SECONDS_BETWEEN_LINES).advance
 
     def _line(self, count: int, tensor: str) -> None:
         self._done += count
-        total = _total(self._plan)
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
-        left = max(0, total - self._done) / rate if rate else 0.0
+        left = max(0, self._work.total - self._done) / rate if rate else 0.0
         click.echo(
-            f"{format_size(self._done)} of {format_size(total)}, {format_size(int(rate))}/s, {left:.0f} s left, "
-            f"memory {_memory(self._plan)}, {escape(tensor)}",
+            f"{format_size(self._done)} of {format_size(self._work.total)}, {format_size(int(rate))}/s, "
+            f"{left:.0f} s left, memory {self._work.memory()}, {escape(tensor)}",
             err=True,
         )

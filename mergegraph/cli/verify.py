@@ -6,23 +6,58 @@ from pathlib import Path
 
 import click
 
-from mergegraph.cli.show import show_diagnostics
+from mergegraph.cli.progress import reading_progress
+from mergegraph.cli.show import as_json, show_diagnostics, show_json
+from mergegraph.diagnostics import Diagnostic, escape
+from mergegraph.sizes import format_size
 
 
 @click.command("verify")
 @click.argument("out", type=click.Path(path_type=Path))
-def command(out: Path) -> int:
+@click.option(
+    "--inputs",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Check too that the models merged are as they were; FOLDER is that of the recipe, where their paths begin.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print findings.")
+def command(out: Path, folder: Path | None, form: str) -> int:
     """Check that OUT is complete and that every tensor and file has the checksum that its manifest states.
 
     \b
     Example:
         mergegraph verify out/ties
+        mergegraph verify out/ties --inputs recipes
     """
     from mergegraph.write.verify import verify_directory
 
-    found = verify_directory(out)
+    with reading_progress("verifying") as started:
+        found = verify_directory(out, started)
+    good = not any(diagnostic.severity == "error" for diagnostic in found)
+    if good and folder is not None:
+        found += _inputs(out, folder)
+        good = not any(diagnostic.severity == "error" for diagnostic in found)
+    if form == "json":
+        show_json([as_json(diagnostic) for diagnostic in found])
+        return int(not good)
     show_diagnostics(found)
-    if any(diagnostic.severity == "error" for diagnostic in found):
-        return 1
-    click.echo(f"{out}: complete, all checksums agree")
-    return 0
+    if good:
+        click.echo(f"{escape(str(out))}: {_summary(out, inputs=folder is not None)}")
+    return int(not good)
+
+
+def _inputs(out: Path, folder: Path) -> tuple[Diagnostic, ...]:
+    from mergegraph.write.verify import read_manifest, verify_inputs
+
+    return verify_inputs(read_manifest(out), folder)
+
+
+def _summary(out: Path, *, inputs: bool) -> str:
+    from mergegraph.report.spelling import counted
+    from mergegraph.write.verify import read_manifest
+
+    manifest = read_manifest(out)
+    counts = f"{counted(len(manifest.tensors), 'tensor')} in {counted(len(manifest.shards), 'file')}"
+    text = f"complete, all checksums agree ({counts}, {format_size(manifest.nbytes)})"
+    return f"{text}; {counted(len(manifest.inputs), 'input')} as merged" if inputs else text

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
+from mergegraph.checkpoint.checkpoint import open_checkpoint
 from mergegraph.checkpoint.files import opened, read_small, unreadable
 from mergegraph.checkpoint.header import Entry, Header, read_header
 from mergegraph.checkpoint.jsontext import parse_object
@@ -15,34 +16,53 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.write import journal
 from mergegraph.write.digest import digest
 from mergegraph.write.files import digest_range
-from mergegraph.write.manifest import FORMAT
+from mergegraph.write.manifest import FORMAT, InputFile, InputModel
 from mergegraph.write.os import REAL
 from mergegraph.write.refusals import MANIFEST_NAME
 
 MAX_MANIFEST = 1_000_000_000
+Report: TypeAlias = Callable[[int, str], None]
+"""Is told of every number of bytes read, and of which tensor or file."""
+
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
-class _Manifest:
+class Manifest:
+    """What an output is made of: its shards and other files with size and digest, the digests of its tensors, and the
+    models that it was made from."""
+
     shards: Mapping[str, tuple[int, str]]
     tensors: Mapping[str, str]
     files: Mapping[str, tuple[int, str]]
+    inputs: tuple[InputModel, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all files that the manifest knows."""
+        return sum(size for size, _ in (*self.shards.values(), *self.files.values()))
 
 
-def verify_directory(path: Path) -> tuple[Diagnostic, ...]:
+def verify_directory(path: Path, started: Callable[[int], Report] = lambda _: _nobody) -> tuple[Diagnostic, ...]:
     """Return what is wrong with an output, in order of its files; nothing where it is complete and unchanged.
 
+    `started` is called with the bytes that will be read, and returns what is told of every number of them.
     MG620: it is no finished output. MG621: its manifest has another form. MG622: a file is missing. MG623: a file or a
     tensor has changed. MG624: there are weights that the manifest does not know. Also MG5xx for an unreadable manifest.
     """
     try:
-        return tuple(_findings(path, _read_manifest(path)))
+        manifest = read_manifest(path)
+        return tuple(_findings(path, manifest, started(manifest.nbytes)))
     except MergeGraphError as error:
         return error.diagnostics
 
 
-def _read_manifest(path: Path) -> _Manifest:
+def _nobody(_count: int, _name: str) -> None:
+    """Tell nobody."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of an output. MergeGraphError (MG620, MG621) if it has none, or one that can't be read."""
     if any(os.path.lexists(folder / journal.NAME) for folder in (path, path.parent)):
         raise _error("MG620", "this output is not finished", path, "continue the run that began it with `--resume`")
     place = path / MANIFEST_NAME
@@ -54,14 +74,51 @@ def _read_manifest(path: Path) -> _Manifest:
     return manifest
 
 
-def _parse(value: Mapping[str, Any]) -> _Manifest | None:
+def _parse(value: Mapping[str, Any]) -> Manifest | None:
     match value:
         case {"format": int(form), "shards": dict(shards), "tensors": dict(tensors), "files": dict(files)}:
             sized = {**_sized(shards, "header"), **_sized(files, "digest")}
             known = form == FORMAT and len(sized) == len(shards) + len(files) and all(map(_is_safe, sized))
             if known and all(isinstance(label, str) for label in tensors.values()):
-                return _Manifest({name: sized[name] for name in shards}, tensors, {name: sized[name] for name in files})
+                inputs = tuple(_inputs(value.get("inputs")))
+                return Manifest({n: sized[n] for n in shards}, tensors, {n: sized[n] for n in files}, inputs)
     return None
+
+
+def _inputs(value: Any) -> Iterator[InputModel]:
+    for entry in value if isinstance(value, list) else ():
+        match entry:
+            case {"source": str(source), "commit": (str() | None) as commit, "files": list(files)}:
+                yield InputModel(source, commit, tuple(_input_files(files)))
+
+
+def _input_files(files: list[Any]) -> Iterator[InputFile]:
+    for file in files:
+        match file:
+            case {"name": str(name), "size": int(size), "header_sha256": str(digest_)}:
+                yield InputFile(name, size, digest_)
+
+
+def verify_inputs(manifest: Manifest, folder: Path) -> tuple[Diagnostic, ...]:
+    """Return what has become of the models that an output was made from: MG680 for one that can't be opened, MG681 for
+    one whose files are not those that were read. Local paths begin at `folder`; only headers and sizes are compared."""
+    return tuple(finding for model in manifest.inputs for finding in _check_input(model, folder))
+
+
+def _check_input(model: InputModel, folder: Path) -> Iterator[Diagnostic]:
+    place = escape(model.source)
+    try:
+        checkpoint = open_checkpoint(model.source, relative_to=folder, revision=model.commit)
+    except MergeGraphError as error:
+        first = error.diagnostics[0]
+        help = ("paths of models begin in the folder that `--inputs` names: that of the recipe",)
+        yield Diagnostic("MG680", f"the input `{place}` can't be opened: {first.message}", place=first.place, help=help)
+        return
+    found = {(h.path.name, h.identity.size, h.sha256) for h in checkpoint.files}
+    changed = [file.name for file in model.files if (file.name, file.size, file.header_sha256) not in found]
+    if changed:
+        message = f"files of the input `{place}` are not those that were merged: {listed(changed)}"
+        yield Diagnostic("MG681", message, place=str(checkpoint.root or checkpoint.files[0].path))
 
 
 def _sized(entries: Mapping[str, Any], key: str) -> dict[str, tuple[int, str]]:
@@ -77,12 +134,13 @@ def _is_safe(name: str) -> bool:
     return str(path) == name and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _findings(path: Path, manifest: _Manifest) -> Iterator[Diagnostic]:
+def _findings(path: Path, manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     for name, (size, expected) in sorted(manifest.files.items()):
         yield from _check_file(path / name, size, expected)
+        report(size, name)
     tensors = dict(manifest.tensors)
     for name, (size, expected) in sorted(manifest.shards.items()):
-        yield from _check_shard(path / name, size, expected, tensors)
+        yield from _check_shard(path / name, size, expected, tensors, report)
     if tensors:
         yield _finding("MG622", f"no intact file holds these tensors: {listed(sorted(tensors))}", path)
     known = manifest.shards.keys() | manifest.files.keys()
@@ -101,7 +159,9 @@ def _check_file(place: Path, size: int, expected: str) -> Iterator[Diagnostic]:
         yield _finding("MG623", f"`{escape(place.name)}` has changed since it was written", place)
 
 
-def _check_shard(place: Path, size: int, expected: str, tensors: dict[str, str]) -> Iterator[Diagnostic]:
+def _check_shard(
+    place: Path, size: int, expected: str, tensors: dict[str, str], report: Report
+) -> Iterator[Diagnostic]:
     """Yield what is wrong with a shard, and take its tensors out of `tensors`."""
     try:
         header = read_header(place)
@@ -112,7 +172,7 @@ def _check_shard(place: Path, size: int, expected: str, tensors: dict[str, str])
         yield _finding("MG623", f"the header of `{escape(place.name)}` has changed since it was written", place)
         return
     try:
-        changed = [entry.name for entry, label in _digests(header) if tensors.pop(entry.name, None) != label]
+        changed = [entry.name for entry, label in _digests(header, report) if tensors.pop(entry.name, None) != label]
     except OSError as error:
         yield _unreadable(place, unreadable(place, error))
         return
@@ -120,10 +180,11 @@ def _check_shard(place: Path, size: int, expected: str, tensors: dict[str, str])
         yield _finding("MG623", f"these tensors have changed since they were written: {listed(changed)}", place)
 
 
-def _digests(header: Header) -> Iterator[tuple[Entry, str]]:
+def _digests(header: Header, report: Report) -> Iterator[tuple[Entry, str]]:
     with opened(header.path) as (fd, _):
         for entry in header.tensors.values():
             yield entry, digest_range(REAL, fd, entry.begin, entry.nbytes)
+            report(entry.nbytes, entry.name)
 
 
 def _unreadable(place: Path, error: MergeGraphError) -> Diagnostic:

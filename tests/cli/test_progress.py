@@ -1,0 +1,74 @@
+"""What a run shows while it runs: on a terminal, and in a log."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+from families import make_family
+
+RECIPE = 'save mean(model("./a"), model("./b")) to "out"\n'
+CHILD = """
+import sys
+from mergegraph.cli import progress
+progress.SECONDS_BETWEEN_DRAWINGS = progress.SECONDS_BETWEEN_LINES = 0.0
+from mergegraph.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_family(tmp_path, models=("a", "b"))
+    (tmp_path / "mean.merge").write_text(RECIPE)
+    return tmp_path
+
+
+def on_a_terminal(folder, *arguments):
+    """Return what a process prints to stdout, and what a terminal of 160 columns gets on stderr."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "160"}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return out.decode(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+def test_a_terminal_gets_a_bar(folder):
+    out, shown = on_a_terminal(folder, "run", "mean.merge", "--memory", "900MB")
+    bar = r"merging [━╸╺ ]+ *[\d.]+/[\d.]+ .?B +([\d.]+ [kMG]?B/s|\?) +[-\d]:[-\d]+:[-\d]+ [\d.]+ MB of 900 MB (\S*)"
+    bars = [found for line in re.split(r"[\r\n]+", shown) if (found := re.search(bar, line))]
+    assert bars
+    assert bars[-1][2].startswith(("model.", "lm_head"))
+    assert re.match(r"out: read .* in .* s, peak memory .*planned", out)
+
+
+def test_a_log_gets_lines_and_a_summary(folder):
+    def told(*arguments):
+        command = [sys.executable, "-c", CHILD, *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+
+    lines = told("run", "mean.merge", "--memory", "900MB").stderr.splitlines()
+    line = r"[\d.]+ k?B of 136 KB, [\d.]+ [kMG]?B/s, \d+ s left, memory [\d.]+ MB of 900 MB, \S+"
+    assert lines
+    assert all(re.fullmatch(line, found, re.IGNORECASE) for found in lines)
+    done = told("verify", "out")
+    assert done.stdout.startswith("out: complete, all checksums agree (21 tensors in 1 file, ")
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(r"47\.9 KB of 50 KB, .*B/s, 0 s left, memory [\d.]+ MB, model.norm.weight", last)
