@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mergegraph.cli.options import memory_option, workers_option
-from mergegraph.cli.progress import progress
+from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.save import RECIPES, refuse_report, save_report
 from mergegraph.cli.show import show_diagnostics, show_json, show_reading
 
@@ -58,17 +58,19 @@ def command(models: tuple[str, ...], base: str | None, form: str, output: Path |
 
 
 def _compared(sources: tuple[str, ...], tensor: str | None, memory: int | None, workers: int | None) -> Comparison:
-    from mergegraph.checkpoint.checkpoint import open_checkpoint
+    from mergegraph.checkpoint.checkpoint import download, open_checkpoint
     from mergegraph.report.select import matching
     from mergegraph.survey.differences import compare
 
     if len(sources) < 2:
         raise click.UsageError("give at least two models, or one and its `--base`")
     reference, *models = [open_checkpoint(source, relative_to=Path()) for source in sources]
-    show_diagnostics([warning for checkpoint in (reference, *models) for warning in checkpoint.warnings])
-    names = {name for checkpoint in (reference, *models) for name in checkpoint.tensors}
+    every = (reference, *models)
+    show_diagnostics([warning for checkpoint in every for warning in checkpoint.warnings])
+    names = {name for checkpoint in every for name in checkpoint.tensors}
     if tensor is not None:
         names = matching(names, tensor, "tensor")
+    download({c: {t.file for t in c.tensors.values() if t.name in names} for c in every}, downloading)
     with progress("reading") as planned:
         comparison, survey = compare(reference, models, names, memory=memory, workers=workers, planned=planned)
     show_reading(survey)

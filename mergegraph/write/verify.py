@@ -114,7 +114,7 @@ def _check_input(model: InputModel, folder: Path) -> Iterator[Diagnostic]:
         help = ("paths of models begin in the folder that `--inputs` names: that of the recipe",)
         yield Diagnostic("MG680", f"the input `{place}` can't be opened: {first.message}", place=first.place, help=help)
         return
-    found = {(h.path.name, h.identity.size, h.sha256) for h in checkpoint.files}
+    found = {(h.path.name, h.file_bytes, h.sha256) for h in checkpoint.files}
     changed = [file.name for file in model.files if (file.name, file.size, file.header_sha256) not in found]
     if changed:
         message = f"files of the input `{place}` are not those that were merged: {listed(changed)}"
