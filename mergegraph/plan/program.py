@@ -12,7 +12,8 @@ from mergegraph.ir.graph import const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType
 from mergegraph.ops import OPS, Locality
-from mergegraph.plan.order import Order, Task, least_peak_order
+from mergegraph.plan.liveness import Task
+from mergegraph.plan.order import least_peak_orders
 
 TILE = 65_536
 """Elements of a tile. It is part of the meaning of a reduction, so it is the same everywhere."""
@@ -120,6 +121,16 @@ def compile_program(roots: Sequence[Node]) -> Program:
     return _Compiler(roots).program()
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A phase whose operations have no order yet: `tasks` says of each of those `needed` what an order depends on."""
+
+    number: int
+    outputs: tuple[int, ...]
+    needed: Sequence[Node]
+    tasks: tuple[Task, ...]
+
+
 class _Compiler:
     def __init__(self, roots: Sequence[Node]) -> None:
         self.roots = [root for root in roots if is_tile(root)]
@@ -139,9 +150,9 @@ class _Compiler:
 
     def program(self) -> Program:
         last = max((self.level[n] for n in self.nodes if is_tile(n)), default=0)
-        compiled = [self._phase(number) for number in range(last + 1)]
-        orders = [order for _, order in compiled]
-        phases = tuple(phase for phase, _ in compiled)
+        drafts = [self._draft(number) for number in range(last + 1)]
+        orders = least_peak_orders([draft.tasks for draft in drafts])
+        phases = tuple(self._phase(draft, order.sequence) for draft, order in zip(drafts, orders, strict=True))
         shape = next(n.tensor.shape for n in (*self.roots, *self.inputs))
         return Program(
             shape=shape,
@@ -163,18 +174,18 @@ class _Compiler:
         below = max((self.level[child] for child in node.inputs), default=0)
         return below + 1 if is_reduction(node) else below
 
-    def _phase(self, number: int) -> tuple[Phase, Order]:
+    def _draft(self, number: int) -> _Draft:
         """Return the phase that does the reductions and the outputs whose inputs are known by then."""
         reductions = [n for n in self.nodes if is_reduction(n) and self.level[n] == number + 1]
         outputs = [i for i, root in enumerate(self.roots) if self.level[root] == number]
-        targets = [*reductions, *dict.fromkeys(self.roots[i] for i in outputs)]
-        needed = _tiles_below(targets)
-        order = least_peak_order(_tasks(needed, {self.roots[i] for i in outputs}))
-        tiles = _Allocation(self, [needed[i] for i in order.sequence], outputs).instructions()
-        reads = {self.inputs.index(leaf) for leaf in _leaves_below(needed)}
-        rows = any(OPS[node.op].locality is Locality.ROWWISE for node in needed)
-        phase = Phase(tuple(sorted(reads)), tuple(outputs), rows, tuple(tiles), self._scalars(number + 1))
-        return phase, order
+        needed = _tiles_below([*reductions, *dict.fromkeys(self.roots[i] for i in outputs)])
+        return _Draft(number, tuple(outputs), needed, _tasks(needed, {self.roots[i] for i in outputs}))
+
+    def _phase(self, draft: _Draft, sequence: Sequence[int]) -> Phase:
+        tiles = _Allocation(self, [draft.needed[i] for i in sequence], draft.outputs).instructions()
+        reads = sorted({self.inputs.index(leaf) for leaf in _leaves_below(draft.needed)})
+        rows = any(OPS[node.op].locality is Locality.ROWWISE for node in draft.needed)
+        return Phase(tuple(reads), draft.outputs, rows, tuple(tiles), self._scalars(draft.number + 1))
 
     def _scalars(self, level: int) -> tuple[Instruction, ...]:
         """Return the arithmetic on scalars that can be done before phase `level`, and no earlier."""

@@ -17,6 +17,7 @@ from mergegraph.report.plan_json import plan_json, units_json
 from mergegraph.report.plan_text import plan_text
 
 Planned = Callable[..., Plan]
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "recipes"
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -84,6 +85,39 @@ def test_two_outputs_that_share_nothing_save_nothing(family: Path, planned: Plan
     assert "2 outputs together read 165 KB, one by one 165 KB: nothing saved" in plan_text(
         compilation, planned(compilation)
     )
+
+
+SOURCES = {
+    "meta-llama/Llama-3.1-8B-Instruct": "./base",
+    "Alelcv27/Llama3.1-8B-Code": "./a",
+    "Alelcv27/Llama3.1-8B-Math-CoT": "./b",
+}
+
+
+@pytest.fixture(scope="module")
+def study(tall_family: Path) -> Compilation:
+    """Return the study of seventeen outputs, on small models."""
+    text = (FIXTURES / "study.merge").read_text(encoding="utf-8")
+    for source, local in SOURCES.items():
+        text = text.replace(source, local)
+    return Compilation(Source("study.merge", text), tall_family)
+
+
+@pytest.mark.parametrize("name", ["chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method"])
+def test_recipes_are_planned_in_an_order_that_is_proven_to_be_the_best(
+    name: str, compiled: Callable[[str], Compilation], planned: Planned
+) -> None:
+    assert planned(compiled(name)).optimal
+
+
+def test_seventeen_outputs_are_one_unit_of_least_memory_that_reads_every_input_once(
+    study: Compilation, planned: Planned, tall_family: Path
+) -> None:
+    plan = planned(study)
+    assert plan.optimal
+    assert plan.bytes_read == sum(sum(sizes(tall_family / model).values()) for model in ("base", "a", "b"))
+    assert len(plan.units) == len(sizes(tall_family / "base"))
+    assert max(len(unit.targets) for unit in plan.units) == 18
 
 
 def test_shards_of_an_output_are_counted(family: Path, planned: Planned) -> None:
