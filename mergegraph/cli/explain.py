@@ -17,9 +17,11 @@ Format = Literal["text", "json", "dot", "mermaid"]
 @click.command("explain")
 @recipe_argument
 @click.option(
-    "--stage", type=click.Choice(get_args(Stage)), default="plan", help="Which stage of the compiler to print."
+    "--stage",
+    type=click.Choice(get_args(Stage)),
+    help="Which stage of the compiler to print: the plan, with --tensor the recipe, unless another is named.",
 )
-@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches.")
+@click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches, their parameters resolved.")
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="text", help="How to print it.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
 @memory_option
@@ -27,7 +29,7 @@ Format = Literal["text", "json", "dot", "mermaid"]
 @exact_option
 def command(
     recipe: Path,
-    stage: Stage,
+    stage: Stage | None,
     tensor: str | None,
     form: Format,
     output: Path | None,
@@ -40,13 +42,15 @@ def command(
     \b
     Example:
         mergegraph explain ties.merge --memory 2GB
+        mergegraph explain ties.merge --tensor '*.0.mlp.up_proj.weight'
         mergegraph explain ties.merge --stage optimized --tensor '*.0.mlp.*'
     """
     from mergegraph.compiler import read_recipe
     from mergegraph.report.explain import explain
 
     compilation = read_recipe(recipe, exact=exact)
-    text = explain(compilation, stage, tensor=tensor, format=form, memory=memory, workers=workers)
+    chosen = stage or ("plan" if tensor is None else "recipe")
+    text = explain(compilation, chosen, tensor=tensor, format=form, memory=memory, workers=workers)
     if output is None:
         click.echo(text.rstrip("\n"))
     else:

@@ -15,6 +15,7 @@ from mergegraph.report.plan_json import plan_json, units_json
 from mergegraph.report.plan_text import plan_text, units_text
 from mergegraph.report.recipe_text import recipe_json, recipe_text
 from mergegraph.report.select import matching
+from mergegraph.report.tensor_text import tensor_json, tensor_text
 from mergegraph.syntax.print import print_syntax, syntax_json
 
 Stage: TypeAlias = Literal["syntax", "recipe", "graph", "optimized", "plan"]
@@ -32,10 +33,10 @@ def explain(
 ) -> str:
     """Return what a stage made of a recipe. `memory` in bytes and `workers` are those of the plan.
 
-    `tensor` chooses output tensors by a glob; the stages before the graph know of none (MG382). Pictures show the
-    recipe and the graphs (MG383).
+    `tensor` chooses output tensors by a glob; the syntax knows of none (MG382). Pictures show the recipe and the
+    graphs (MG383).
     """
-    if tensor is not None and stage in ("syntax", "recipe"):
+    if tensor is not None and (stage == "syntax" or (stage == "recipe" and format in ("dot", "mermaid"))):
         help = ("the stages graph, optimized and plan have tensors",)
         raise MergeGraphError(Diagnostic("MG382", f"the stage `{stage}` has no tensors to choose from", help=help))
     if format == "dot":
@@ -53,7 +54,9 @@ def _text(compilation: Compilation, stage: Stage, tensor: str | None, memory: in
         case "syntax":
             return print_syntax(compilation.syntax)
         case "recipe":
-            return recipe_text(compilation.recipe)
+            if tensor is None:
+                return recipe_text(compilation.recipe)
+            return tensor_text(compilation, _names(compilation, tensor))
         case "graph":
             return graph_text(compilation.graph, tensor)
         case "optimized":
@@ -72,7 +75,9 @@ def _json(
         case "syntax":
             return syntax_json(compilation.syntax)
         case "recipe":
-            return recipe_json(compilation.recipe)
+            if tensor is None:
+                return recipe_json(compilation.recipe)
+            return tensor_json(compilation, _names(compilation, tensor))
         case "graph":
             return graph_json(compilation.graph, tensor)
         case "optimized":

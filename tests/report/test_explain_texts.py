@@ -93,12 +93,20 @@ def test_error_of_a_glob_that_matches_nothing(stage: Stage, compiled: Compiled) 
     )
 
 
-@pytest.mark.parametrize("stage", ["syntax", "recipe"])
-def test_error_of_choosing_tensors_before_there_are_any(stage: Stage, compiled: Compiled) -> None:
-    assert message(compiled("quickstart"), stage, tensor="*") == (
-        f"error[MG382]: the stage `{stage}` has no tensors to choose from\n"
+def test_error_of_choosing_tensors_before_there_are_any(compiled: Compiled) -> None:
+    assert message(compiled("quickstart"), "syntax", tensor="*") == (
+        "error[MG382]: the stage `syntax` has no tensors to choose from\n"
         "  = help: the stages graph, optimized and plan have tensors"
     )
+
+
+@pytest.mark.parametrize("recipe", ["nested", "frankenmerge"])
+def test_tensors_of_a_recipe(recipe: str, compiled: Compiled, check_text: Check) -> None:
+    text = explain(compiled(recipe), "recipe", tensor="model.layers.1.[ms]*_proj.weight")
+    check_text(FIXTURES / f"{recipe}.recipe.tensors.txt", text)
+    found = json.loads(explain(compiled(recipe), "recipe", format="json", tensor="model.norm.weight"))
+    assert [tensor["name"] for tensor in found["tensors"]] == ["model.norm.weight"]
+    assert found["tensors"][0]["steps"][0]["line"] > 0
 
 
 @pytest.mark.parametrize("stage", ["syntax", "plan"])
