@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from mergegraph import __version__
-from mergegraph.cli import check, convert, demo, diff, explain, fmt, graph, inspect, merge, methods, verify
+from mergegraph.cli import check, convert, demo, diff, explain, fmt, graph, inspect, lsp, merge, methods, schema, verify
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
@@ -68,6 +68,8 @@ for _command in (
     convert.command,
     verify.command,
     demo.command,
+    schema.command,
+    lsp.command,
 ):
     app.add_command(_command)
 

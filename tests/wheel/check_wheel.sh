@@ -29,4 +29,6 @@ python -c 'import mergegraph, sys; assert mergegraph.__file__.startswith(sys.pre
 mergegraph --help > /dev/null
 mergegraph fmt minilm.merge > /dev/null
 mergegraph check minilm.merge > /dev/null
+mergegraph schema > /dev/null
+python -c 'from pygments.lexers import get_lexer_by_name; get_lexer_by_name("mergegraph")'
 echo "the wheel works outside the source tree"

@@ -1,0 +1,24 @@
+"""`mergegraph lsp`: help in editors."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import click
+
+
+@click.command("lsp")
+def command() -> None:
+    """Serve editors: findings, explanations, completions, definitions, formatting. An editor starts it.
+
+    It speaks the Language Server Protocol over standard input and output, and needs the extra `lsp`.
+
+    \b
+    Example, for Neovim:
+        vim.lsp.config("mergegraph", { cmd = { "mergegraph", "lsp" }, filetypes = { "mergegraph" } })
+    """
+    if find_spec("pygls") is None:
+        raise click.UsageError("this needs the extra `lsp`: pip install 'mergegraph[lsp]'")
+    from mergegraph.language_server.server import make_server
+
+    make_server().start_io()

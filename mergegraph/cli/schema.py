@@ -1,0 +1,18 @@
+"""`mergegraph schema`: the JSON Schema of recipes in YAML."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of recipes in YAML and of mergekit's configurations, for editors.
+
+    \b
+    Example:
+        mergegraph schema > recipe.schema.json
+    """
+    from mergegraph.grammars import grammar_text
+
+    click.echo(grammar_text("recipe.schema.json"), nl=False)
