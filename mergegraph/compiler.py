@@ -22,7 +22,7 @@ from mergegraph.recipe.recipe import Recipe, text_attribute
 from mergegraph.recipe.resolve import resolve
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
-from mergegraph.syntax.yaml.recipe import Read, read_yaml
+from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES, Read, read_yaml
 
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
@@ -31,9 +31,6 @@ MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
 MAX_RECIPE_BYTES = 1 << 20
-
-YAML_SUFFIXES = (".yml", ".yaml")
-"""How the names of recipes in YAML end."""
 
 
 @dataclass(frozen=True)

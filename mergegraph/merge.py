@@ -16,6 +16,7 @@ from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.hub import Downloading, unseen
 from mergegraph.checkpoint.layers import split_layer
+from mergegraph.checkpoint.licence import licence_of
 from mergegraph.checkpoint.tied import is_head
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, escape
@@ -101,6 +102,7 @@ def merge(
             )
             outputs.append(Output(stack.enter_context(directory), shards, save.span))
         download(compilation.needed, downloading)
+        _fetch_small_files(compilation)
         measured = run_plan(plan, checkpoints, outputs, planned(plan))
         warnings = list(measured.warnings)
         finished = []
@@ -123,6 +125,16 @@ def merge(
         measured.units,
         tuple(warnings),
     )
+
+
+def _fetch_small_files(compilation: Compilation) -> None:
+    """Download what is copied or quoted at the end, so that a network that fails later does no harm."""
+    for save in compilation.recipe.saves:
+        tokenizer = compilation.checkpoints[save.tokenizer]
+        for path in tokenizer.extras:
+            tokenizer.member(path)
+        for model in compilation.recipe.parents(save):
+            licence_of(compilation.checkpoints[model])
 
 
 def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> None:
@@ -244,14 +256,21 @@ def _small_files(
             tied=_tied(shards, donor),
         )
         files["config.json"], warnings = config.data, config.warnings
-    parents = [_parent(compilation.checkpoints[model]) for model in recipe.models]
-    card = model_card(title, parents, recipe=compilation.source.text, mermaid=recipe_mermaid(recipe, [save]))
+    parents = [compilation.checkpoints[model] for model in recipe.parents(save)]
+    card = model_card(
+        title,
+        [_parent(parent) for parent in parents],
+        recipe=compilation.source.text,
+        mermaid=recipe_mermaid(recipe, [save]),
+        licences=[licence_of(parent) for parent in parents],
+    )
     files[CARD_NAME] = card.encode("utf-8", "replace")
     files[MANIFEST_NAME] = build_manifest(
         recipe=compilation.source.text,
+        imports=recipe.imports,
         seed=recipe.seed,
         save={"path": save.path, "dtype": save.dtype},
-        inputs=[_input_model(compilation.checkpoints[model]) for model in recipe.models],
+        inputs=[_input_model(parent) for parent in parents],
         versions=_versions(),
         layout=shards,
         digests=digests,

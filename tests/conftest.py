@@ -1,10 +1,11 @@
-"""What every test may use: text fixtures that are compared, or rewritten with `--rewrite-fixtures`."""
+"""What every test may use: text fixtures that are compared, or rewritten with `--rewrite-fixtures`; a Hub."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import Hub, serving
 
 # No test asks the real Hub: those that speak to it have one of their own.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -25,3 +26,20 @@ def check_text(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert actual == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub on this machine that huggingface_hub asks in place of the real one, without a token, and an empty cache."""
+    from huggingface_hub import close_session, constants
+
+    with serving() as found:
+        monkeypatch.setattr(constants, "ENDPOINT", found.endpoint)
+        template = found.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        yield found
+        close_session()

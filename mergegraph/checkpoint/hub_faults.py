@@ -21,11 +21,11 @@ def unreachable(error: BaseException) -> bool:
 
 def refusal(error: Exception, place: str) -> MergeGraphError:
     """Return the error for what huggingface_hub raised about the model, or the file of a model, at `place`."""
-    causes = list(_causes(error))
-    for cause in causes:
+    found = list(causes(error))
+    for cause in found:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return full("the disk of the Hub's cache is full", place)
-    return _told(causes, place) or fault("MG527", f"the Hub cannot be reached: {_first_line(causes[-1])}", place, LOCAL)
+    return _told(found, place) or fault("MG527", f"the Hub cannot be reached: {first_line(found[-1])}", place, LOCAL)
 
 
 def full(message: str, place: str) -> MergeGraphError:
@@ -34,7 +34,7 @@ def full(message: str, place: str) -> MergeGraphError:
     return MergeGraphError(Diagnostic("MG570", message, place=place, help=help, status=4))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and those that it was made from: the client wraps what it met."""
     while True:
         yield error
@@ -44,11 +44,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         error = following
 
 
-def _told(causes: list[BaseException], place: str) -> MergeGraphError | None:
+def _told(found: list[BaseException], place: str) -> MergeGraphError | None:
     """Return the error for an answer of the Hub. A private model looks like one that does not exist."""
     from huggingface_hub import errors as hub
 
-    for cause in causes:
+    for cause in found:
         match cause:
             case hub.OfflineModeIsEnabled():
                 message = "this model is not in the cache of this machine, and HF_HUB_OFFLINE is set"
@@ -68,7 +68,7 @@ def _told(causes: list[BaseException], place: str) -> MergeGraphError | None:
             case hub.HfHubHTTPError():
                 return _status(cause, cause.response.status_code, place)
             case hub.HFValidationError():
-                return fault("MG528", f"the Hub does not take this name: {_first_line(cause)}", place, LOCAL)
+                return fault("MG528", f"the Hub does not take this name: {first_line(cause)}", place, LOCAL)
     return None
 
 
@@ -80,8 +80,8 @@ def _status(error: Exception, status: int, place: str) -> MergeGraphError:
     if status == 429 or status >= 500:
         reason = "takes no more requests now" if status == 429 else f"is out of order (status {status})"
         return fault("MG574", f"the Hub {reason}", place, "run again later")
-    return fault("MG528", f"the Hub refuses: {_first_line(error)}", place)
+    return fault("MG528", f"the Hub refuses: {first_line(error)}", place)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return escape(cut(str(error).strip().partition("\n")[0])) or type(error).__name__

@@ -14,7 +14,22 @@ from types import FrameType
 import click
 
 from mergegraph import __version__
-from mergegraph.cli import check, convert, demo, diff, explain, fmt, graph, inspect, lsp, merge, methods, schema, verify
+from mergegraph.cli import (
+    check,
+    convert,
+    demo,
+    diff,
+    explain,
+    fmt,
+    graph,
+    inspect,
+    lsp,
+    merge,
+    methods,
+    push,
+    schema,
+    verify,
+)
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
@@ -67,6 +82,7 @@ for _command in (
     fmt.command,
     convert.command,
     verify.command,
+    push.command,
     demo.command,
     schema.command,
     lsp.command,

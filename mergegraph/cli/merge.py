@@ -9,11 +9,13 @@ import click
 
 from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
 from mergegraph.cli.progress import downloading, progress
+from mergegraph.cli.push import private_option, push
 from mergegraph.cli.show import show_diagnostics, show_json
 from mergegraph.diagnostics import escape
 from mergegraph.sizes import format_size
 
 if TYPE_CHECKING:
+    from mergegraph.compiler import Compilation
     from mergegraph.merge import Result
 
 
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
 @exact_option
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same recipe stopped.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists, once the new one is complete.")
+@click.option("--push-to", metavar="REPO", help="Upload the finished output to a repository on the Hub.")
+@private_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object on stdout.")
-def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settings: Any) -> None:
+def command(
+    recipe: Path, out: Path | None, exact: bool, as_json: bool, push_to: str | None, private: bool, **settings: Any
+) -> None:
     """Merge: run RECIPE and write its outputs.
 
     OUT replaces the path of a single `save`, and is the folder of several. An output appears under its name when it is
@@ -35,6 +41,7 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
     \b
     Example:
         mergegraph run ties.merge out/ties --memory 2GB
+        mergegraph run ties.merge out/ties --push-to me/ties --private
     """
     from mergegraph.compiler import read_recipe
     from mergegraph.machine import allow_many_files
@@ -43,6 +50,8 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
     allow_many_files()
     compilation = read_recipe(recipe, exact=exact)
     show_diagnostics(compilation.warnings())
+    if push_to is not None:
+        _check_push(compilation, push_to)
     with progress("merging") as planned:
         result = merge(compilation, out, Options(**settings), planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
@@ -50,6 +59,17 @@ def command(recipe: Path, out: Path | None, exact: bool, as_json: bool, **settin
         show_json(summary(result))
     else:
         click.echo(_sentence(result))
+    if push_to is not None:
+        push(result.outputs[0], push_to, private=private)
+
+
+def _check_push(compilation: Compilation, repository: str) -> None:
+    """Raise what stands in the way of a push, before the merge takes its time."""
+    from mergegraph.write.push import check_access
+
+    if len(compilation.recipe.saves) > 1:
+        raise click.UsageError("--push-to takes a recipe with one `save`; push several with `mergegraph push`")
+    check_access(repository)
 
 
 def summary(result: Result) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mergegraph.diagnostics import Diagnostic, Source, Span
 from mergegraph.ir.node import Attribute, Node, intern, postorder
@@ -34,7 +34,8 @@ class Recipe:
     """A resolved recipe: names bound, types checked, methods expanded. Nothing has been read yet.
 
     `models` are the checkpoints that the saves need, in order of first use. `spans` and `names` say where each node
-    was written and what it was called there; `optional` are the globs of `select`s that may match no tensor.
+    was written and what it was called there; `optional` are the globs of `select`s that may match no tensor. `imports`
+    are the texts of imported recipes by their path from the recipe's folder.
     """
 
     source: Source
@@ -45,10 +46,16 @@ class Recipe:
     names: Mapping[Node, str]
     warnings: tuple[Diagnostic, ...]
     optional: frozenset[tuple[Node, str]] = frozenset()
+    imports: Mapping[str, str] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
         """Return the distinct nodes that the saves need, inputs first."""
         return list(postorder(save.value for save in self.saves))
+
+    def parents(self, save: Save) -> list[Node]:
+        """Return the checkpoints that have a say in one output, in order of first use."""
+        roots = [save.value, save.tokenizer, save.config, *([save.missing] if save.missing else [])]
+        return [node for node in postorder(roots) if node.op == "model"]
 
     def name(self, node: Node) -> str:
         """Return what a node is called in the recipe; without a name a model is its source, others their operation."""

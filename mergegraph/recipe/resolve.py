@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
 from mergegraph.ir.node import Node, postorder
@@ -18,6 +19,7 @@ from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
 from mergegraph.recipe.values import failed, kind
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
+from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES, Read, read_yaml
 
 Reader = Callable[[str], Source]
 """Reads the text of an imported recipe by its path, relative to the folder of the recipe; OSError if it can't."""
@@ -58,7 +60,7 @@ class _Resolver:
         self.saves: list[Save] = []
         self.seed: s.Seed | None = None
         self._importing: list[str] = []
-        self._imported: set[str] = set()
+        self._imported: dict[str, str] = {}
 
     def statement(self, statement: s.Statement, folder: str) -> None:
         self.evaluator.folder = folder
@@ -110,6 +112,7 @@ class _Resolver:
             self.findings.names,
             tuple(sorted(self.findings.diagnostics, key=self._position)),
             frozenset(self.findings.optional),
+            MappingProxyType(dict(sorted(self._imported.items()))),
         )
 
     def _position(self, diagnostic: Diagnostic) -> tuple[bool, int]:
@@ -212,9 +215,8 @@ class _Resolver:
             return
         if path in self._imported:
             return
-        self._imported.add(path)
         try:
-            syntax = parse_source(self.read(path))
+            source = self.read(path)
         except OSError as error:
             self.findings.error(
                 "MG250",
@@ -224,8 +226,11 @@ class _Resolver:
                 help=("paths of imports begin at the recipe's folder",),
             )
             return
+        self._imported[path] = source.text
         self._importing.append(path)
-        for inner in syntax.statements:
+        read = _read(source)
+        self.findings.diagnostics.extend(read.warnings)
+        for inner in read.syntax.statements:
             if isinstance(inner, (s.Binding, s.Function, s.Import)):
                 self.statement(inner, posixpath.dirname(path))
                 if isinstance(inner, s.Binding):
@@ -239,6 +244,6 @@ class _Resolver:
                 self.findings.warn("MG260", f"`{name}` is never used", bound.span, help=("delete it, or `save` it",))
 
 
-def parse_source(source: Source) -> s.Recipe:
-    """Parse the text of a source."""
-    return parse(source.text, source.name)
+def _read(source: Source) -> Read:
+    """Parse the text of a source: YAML by its name, or else the language."""
+    return read_yaml(source) if source.name.endswith(YAML_SUFFIXES) else Read(parse(source.text, source.name))

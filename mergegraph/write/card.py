@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import yaml
+from huggingface_hub.repocard_data import ModelCardData
 
+from mergegraph.checkpoint.licence import Licence
 from mergegraph.diagnostics import escape
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:])")
@@ -22,14 +23,17 @@ class Parent:
     commit: str | None = None
 
 
-def model_card(title: str, parents: Sequence[Parent], *, recipe: str, mermaid: str, licence: str | None = None) -> str:
-    """Return `README.md`. `mermaid` is the graph as Mermaid text, `licence` the one that all parents share.
+def model_card(
+    title: str, parents: Sequence[Parent], *, recipe: str, mermaid: str, licences: Sequence[Licence | None] = ()
+) -> str:
+    """Return `README.md`. `mermaid` is the graph as Mermaid text, `licences` those of the parents, None if unknown.
 
-    Nothing that comes from files can end a block, start markup or steer a terminal.
+    A licence is stated only where all parents have the same. Nothing that comes from files can end a block, start
+    markup or steer a terminal.
     """
     return "\n".join(
         (
-            f"---\n{_front_matter(parents, licence)}---",
+            f"---\n{_front_matter(parents, licences)}\n---",
             f"\n# {_text(title)}\n",
             "A merge of the models below, made with MergeGraph.\n",
             "## Parents\n",
@@ -43,15 +47,19 @@ def model_card(title: str, parents: Sequence[Parent], *, recipe: str, mermaid: s
     )
 
 
-def _front_matter(parents: Iterable[Parent], licence: str | None) -> str:
+def _front_matter(parents: Iterable[Parent], licences: Sequence[Licence | None]) -> str:
     models = list(dict.fromkeys(escape(parent.hub_id) for parent in parents if parent.hub_id))
-    fields: Mapping[str, object] = {
-        **({"base_model": models, "base_model_relation": "merge"} if models else {}),
-        "library_name": "transformers",
-        "tags": ["merge", "mergegraph"],
-        **({"license": escape(licence)} if licence else {}),
-    }
-    return yaml.safe_dump(fields, sort_keys=False)
+    shared = licences[0] if len(set(licences)) == 1 else None
+    data = ModelCardData(
+        base_model=models or None,
+        base_model_relation="merge" if models else None,
+        library_name="transformers",
+        tags=["merge", "mergegraph"],
+        license=shared.id if shared else None,
+        license_name=shared.name if shared else None,
+        license_link=shared.link if shared else None,
+    )
+    return data.to_yaml(line_break="\n")
 
 
 def _rows(parents: Iterable[Parent]) -> list[str]:

@@ -36,6 +36,7 @@ class InputModel:
 def build_manifest(
     *,
     recipe: str,
+    imports: Mapping[str, str],
     seed: int | None,
     save: Mapping[str, object],
     inputs: Iterable[InputModel],
@@ -46,11 +47,12 @@ def build_manifest(
 ) -> bytes:
     """Return the bytes of the manifest: they depend on the arguments only, on no clock and no path of this machine.
 
-    `save` holds the path and the options of the recipe's `save`. The model card is left out: people edit it.
+    `imports` are the texts of the recipes that it imports, by their path from its folder. `save` holds the path and the
+    options of its `save`. The model card is left out: people edit it.
     """
     manifest = {
         "format": FORMAT,
-        "recipe": {"text": recipe, "digest": digest(recipe.encode("utf-8", "surrogatepass"))},
+        "recipe": {**_text(recipe), "imports": {path: _text(text) for path, text in imports.items()}},
         "seed": seed,
         "save": save,
         "inputs": [asdict(model) for model in inputs],
@@ -67,3 +69,7 @@ def build_manifest(
         },
     }
     return (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"text": text, "digest": digest(text.encode("utf-8", "surrogatepass"))}

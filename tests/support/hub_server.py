@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -44,6 +45,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
     status: int = 0
     sent: int = 0
 
@@ -56,6 +58,8 @@ class Hub:
     requests: list[Request] = field(default_factory=list)
     intercept: Callable[[Request], Answer | None] = lambda _: None
     ranges: bool = True
+    writer: str = "may-write"
+    objects: dict[str, bytes] = field(default_factory=dict)
     port: int = 0
 
     @property
@@ -89,9 +93,60 @@ class Hub:
             return self._content(request, path.removeprefix("/cdn/"))
         if match := FILE.match(path):
             return self._file(request, match["id"], match["revision"], match["file"])
+        if path == "/api/whoami-v2":
+            return _json({"name": "me"}) if self._writer(request) else _error(401, "", "Invalid username or password")
+        if path == "/api/validate-yaml":
+            return _json({"errors": [], "warnings": []})
+        if request.method in ("POST", "PUT"):
+            return self._written(request, path)
         if match := API.match(path):
             return self._info(request, match["id"], match["revision"] or "main")
         return _error(404, "", "no such endpoint")
+
+    def _writer(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.writer}"
+
+    def _written(self, request: Request, path: str) -> Answer:
+        if path.startswith("/upload/"):
+            self.objects[path.removeprefix("/upload/")] = request.body
+            return 200, {}, b""
+        if not self._writer(request):
+            return _error(403, "", "You don't have the rights to create a model under this namespace")
+        if path == "/api/repos/create":
+            asked = json.loads(request.body)
+            id = f"{asked['organization'] or 'me'}/{asked['name']}"
+            private = asked.get("visibility") == "private" or asked.get("private")
+            repo = self.repos.setdefault(id, Repo(token=self.writer if private else None))
+            if not repo.commits:
+                repo.commit({".gitattributes": b""})
+            return _json({"url": f"{self.endpoint}/{id}", "id": id})
+        id, action = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/.]+)[/.](.+)", path).groups()  # type: ignore[union-attr]
+        if action == "preupload/main":
+            names = [file["path"] for file in json.loads(request.body)["files"]]
+            modes = [{"path": n, "uploadMode": "lfs" if n.endswith(LFS) else "regular"} for n in names]
+            return _json({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
+        if action == "git/info/lfs/objects/batch":
+            upload = [
+                {**o, "actions": {"upload": {"href": f"{self.endpoint}/upload/{o['oid']}"}}}
+                for o in json.loads(request.body)["objects"]
+            ]
+            return _json({"transfer": "basic", "objects": upload})
+        return self._commit(id, [json.loads(line) for line in request.body.splitlines()])
+
+    def _commit(self, id: str, lines: list[dict[str, dict[str, str]]]) -> Answer:
+        repo = self.repos[id]
+        files = dict(repo.commits[repo.branches["main"]])
+        for line in lines:
+            value = line["value"]
+            match line["key"]:
+                case "file":
+                    files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile":
+                    files[value["path"]] = self.objects[value["oid"]]
+                case "deletedFile":
+                    del files[value["path"]]
+        sha = repo.commit(files)
+        return _json({"commitUrl": f"{self.endpoint}/{id}/commit/{sha}", "commitOid": sha, "hookOutput": ""})
 
     def _info(self, request: Request, id: str, revision: str) -> Answer:
         repo, sha = self._found(request, id, revision)
@@ -162,11 +217,20 @@ def serving() -> Iterator[Hub]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            data = b""
+            while size := int(self.rfile.readline(), 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return data
+
         def _serve(self) -> None:
             request = Request(self.command, self.path, {key.lower(): value for key, value in self.headers.items()})
             hub.requests.append(request)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request.headers["body"] = body.decode("utf-8", "replace")
+            request.body = self._body()
             request.status, headers, data = hub.answer(request)
             self.send_response(request.status)
             for key, value in {"Content-Length": str(len(data)), **headers}.items():

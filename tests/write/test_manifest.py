@@ -23,6 +23,7 @@ FIRST, SECOND = (shard.file for shard in LAYOUT.shards)
 SMALL = {"config.json": b"{}\n", "1_Pooling/config.json": b"[]\n", "README.md": b"# merged\n"}
 GIVEN = {
     "recipe": "m = model('a')\nsave m to 'out'\n",
+    "imports": {"lib/own.merge": "fn f(x) = x"},
     "seed": 42,
     "save": {"path": "out", "dtype": "float32"},
     "inputs": [InputModel("org/a", "0e9e39f", (InputFile("model.safetensors", 1234, "ab" * 32),))],
@@ -82,7 +83,11 @@ def test_the_manifest_says_everything_and_nothing_of_this_machine():
     index = Path("out/model.safetensors.index.json").read_bytes()
     assert json.loads(Path("out/mergegraph.json").read_bytes()) == {
         "format": 1,
-        "recipe": {"text": GIVEN["recipe"], "digest": sha256(GIVEN["recipe"].encode())},
+        "recipe": {
+            "text": GIVEN["recipe"],
+            "digest": sha256(GIVEN["recipe"].encode()),
+            "imports": {"lib/own.merge": {"text": "fn f(x) = x", "digest": sha256(b"fn f(x) = x")}},
+        },
         "seed": 42,
         "save": {"path": "out", "dtype": "float32"},
         "inputs": [

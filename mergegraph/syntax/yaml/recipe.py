@@ -13,6 +13,9 @@ from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.scalars import is_null
 from mergegraph.syntax.yaml.tree import Map, Tree
 
+YAML_SUFFIXES = (".yml", ".yaml")
+"""How the names of recipes in YAML end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
