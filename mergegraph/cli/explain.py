@@ -11,7 +11,7 @@ from mergegraph.cli.options import exact_option, memory_option, recipe_argument,
 from mergegraph.cli.save import save_report
 
 Stage = Literal["syntax", "recipe", "graph", "optimized", "plan"]
-Format = Literal["text", "json", "dot", "mermaid"]
+Format = Literal["text", "json", "dot", "mermaid", "html"]
 
 
 @click.command("explain")
@@ -22,7 +22,13 @@ Format = Literal["text", "json", "dot", "mermaid"]
     help="Which stage of the compiler to print: the plan, with --tensor the recipe, unless another is named.",
 )
 @click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches, their parameters resolved.")
-@click.option("--format", "form", type=click.Choice(get_args(Format)), default="text", help="How to print it.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Format)),
+    default="text",
+    help="How to print it; html is one page of all stages.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
 @memory_option
 @workers_option
@@ -44,6 +50,7 @@ def command(
         mergegraph explain ties.merge --memory 2GB
         mergegraph explain ties.merge --tensor '*.0.mlp.up_proj.weight'
         mergegraph explain ties.merge --stage optimized --tensor '*.0.mlp.*'
+        mergegraph explain ties.merge --format html -o ties.html
     """
     from mergegraph.compiler import read_recipe
     from mergegraph.report.explain import explain

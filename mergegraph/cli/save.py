@@ -12,14 +12,14 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError
 RECIPES = (".merge", ".yaml", ".yml")
 
 
-def save_report(path: Path, text: str) -> None:
-    """Write a report; a report of that name is replaced.
+def save_report(path: Path, report: str | bytes) -> None:
+    """Write a report, a text or an image; a report of that name is replaced.
 
     Raise MG643 where it would replace a recipe or lie among the weights of a model, which are never written to;
     MG644 where it can't be written.
     """
     refuse_report(path)
-    replace_text(path, text)
+    _save(path, report.encode("utf-8") if isinstance(report, str) else report)
 
 
 def refuse_report(path: Path) -> None:
@@ -31,8 +31,12 @@ def refuse_report(path: Path) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a text file so that it holds the old text or all of the new one, whatever happens. Raise MG644."""
+    _save(path, text.encode("utf-8"))
+
+
+def _save(path: Path, data: bytes) -> None:
     try:
-        _write(path, text.encode("utf-8"))
+        _write(path, data)
     except OSError as error:
         message = f"the file can't be written: {error.strerror}"
         raise MergeGraphError(Diagnostic("MG644", message, place=str(path))) from None

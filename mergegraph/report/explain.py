@@ -10,6 +10,7 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.report.dot import to_dot
 from mergegraph.report.graph_text import graph_json, graph_text
 from mergegraph.report.mermaid import to_mermaid
+from mergegraph.report.page import page
 from mergegraph.report.picture import Picture, graph_picture, recipe_picture, tensor_picture
 from mergegraph.report.plan_json import plan_json, units_json
 from mergegraph.report.plan_text import plan_text, units_text
@@ -19,7 +20,7 @@ from mergegraph.report.tensor_text import tensor_json, tensor_text
 from mergegraph.syntax.print import print_syntax, syntax_json
 
 Stage: TypeAlias = Literal["syntax", "recipe", "graph", "optimized", "plan"]
-Format: TypeAlias = Literal["text", "json", "dot", "mermaid"]
+Format: TypeAlias = Literal["text", "json", "dot", "mermaid", "html"]
 
 
 def explain(
@@ -34,8 +35,10 @@ def explain(
     """Return what a stage made of a recipe. `memory` in bytes and `workers` are those of the plan.
 
     `tensor` chooses output tensors by a glob; the syntax knows of none (MG382). Pictures show the recipe and the
-    graphs (MG383).
+    graphs (MG383); `html` is the page of all stages and all tensors (MG670).
     """
+    if format == "html":
+        return _page(compilation, tensor, memory, workers)
     if tensor is not None and (stage == "syntax" or (stage == "recipe" and format in ("dot", "mermaid"))):
         help = ("the stages graph, optimized and plan have tensors",)
         raise MergeGraphError(Diagnostic("MG382", f"the stage `{stage}` has no tensors to choose from", help=help))
@@ -47,6 +50,13 @@ def explain(
         found = {"stage": stage, **_json(compilation, stage, tensor, memory, workers)}
         return json.dumps(found, indent=2, allow_nan=False) + "\n"
     return _text(compilation, stage, tensor, memory, workers)
+
+
+def _page(compilation: Compilation, tensor: str | None, memory: int | None, workers: int | None) -> str:
+    if tensor is not None:
+        help = ("leave out `--tensor`, and search in the page",)
+        raise MergeGraphError(Diagnostic("MG670", "the page has all tensors", help=help))
+    return page(compilation, compilation.plan(memory, workers))
 
 
 def _text(compilation: Compilation, stage: Stage, tensor: str | None, memory: int | None, workers: int | None) -> str:

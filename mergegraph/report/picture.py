@@ -50,12 +50,11 @@ def recipe_picture(recipe: Recipe, saves: Sequence[Save] | None = None) -> Pictu
     """Return the picture of a recipe, or of what some of its saves need."""
     chosen = recipe.saves if saves is None else tuple(saves)
     names = node_names(recipe)
-    nodes = list(postorder(save.value for save in chosen))
 
     def inline(node: Node) -> str | None:
-        return names[node] if node.op == "number" or (node.op == "ramp" and node not in recipe.names) else None
+        return names[node] if _within(recipe, node) else None
 
-    ids = {node: f"n{i}" for i, node in enumerate(n for n in nodes if inline(n) is None)}
+    ids = recipe_ids(recipe, chosen)
     boxes = [_recipe_node(recipe, node, ids[node], inline) for node in ids]
     edges = [edge for node in ids for edge in _edges(node, ids, inline)]
     for i, save in enumerate(chosen):
@@ -63,6 +62,17 @@ def recipe_picture(recipe: Recipe, saves: Sequence[Save] | None = None) -> Pictu
         boxes.append(_node(f"s{i}", lines, "save", "outputs"))
         edges.append(PictureEdge(ids[save.value], f"s{i}"))
     return Picture(tuple(boxes), tuple(edges))
+
+
+def recipe_ids(recipe: Recipe, saves: Sequence[Save]) -> dict[Node, str]:
+    """Return the nodes that the picture of some saves has boxes for, and their ids; a save's is `s` and its index."""
+    drawn = (node for node in postorder(save.value for save in saves) if not _within(recipe, node))
+    return {node: f"n{i}" for i, node in enumerate(drawn)}
+
+
+def _within(recipe: Recipe, node: Node) -> bool:
+    """Tell whether a node is shown inside those that use it."""
+    return node.op == "number" or (node.op == "ramp" and node not in recipe.names)
 
 
 def tensor_picture(graph: Graph, glob: str) -> Picture:
@@ -116,7 +126,7 @@ def _recipe_node(recipe: Recipe, node: Node, id: str, inline: Inline) -> Picture
 
 def _tensor_node(graph: Graph, node: Node, bindings: Sequence[Binding], id: str, inline: Inline) -> PictureNode:
     if not is_leaf(node):
-        return _node(id, operation_lines(node, inline), _kind(node))
+        return _node(id, operation_lines(node, inline), node_kind(node))
     binding = bindings[leaf_index(node)]
     if isinstance(binding, Key):
         return _node(id, ("random key", f"0x{binding.value:016x}"), "key", "inputs")
@@ -124,7 +134,7 @@ def _tensor_node(graph: Graph, node: Node, bindings: Sequence[Binding], id: str,
     return _node(id, (binding.name, f"{graph.models[binding.model]}: {node.type}"), "checkpoint", "inputs")
 
 
-def _kind(node: Node) -> str:
+def node_kind(node: Node) -> str:
     """Return how much of its inputs an operation needs, `scalar` for arithmetic on numbers."""
     tensors = any(child.tensor.shape != () for child in node.inputs)
     return OPS[node.op].locality.value if tensors or node.tensor.shape != () else "scalar"

@@ -31,4 +31,5 @@ mergegraph fmt minilm.merge > /dev/null
 mergegraph check minilm.merge > /dev/null
 mergegraph schema > /dev/null
 python -c 'from pygments.lexers import get_lexer_by_name; get_lexer_by_name("mergegraph")'
+mergegraph graph minilm.merge -o page.html > /dev/null
 echo "the wheel works outside the source tree"
