@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types fixtures bench
+.PHONY: help setup demo test lint types fixtures page bench
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -35,6 +35,9 @@ types: setup  ## check types
 
 fixtures: setup  ## rewrite the expected texts of the fixtures; review the difference
 	$(BIN)/python -m pytest --rewrite-fixtures
+
+page:  ## build the script and style of the page anew, with npm
+	cd web && npm ci --no-fund --no-audit && npm run build
 
 bench: setup  ## compare with mergekit on four models of 0.97 GB (takes minutes and 5 GB of disk)
 	$(BIN)/python benchmarks/make_family.py

@@ -20,8 +20,10 @@ def to_png(picture: Picture) -> bytes:
         raise _failed("a .png is drawn by Graphviz, which is not installed", "install it: its program is `dot`")
     try:
         done = subprocess.run([program, *OPTIONS], input=to_dot(picture).encode(), capture_output=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
         raise _failed(f"Graphviz did not draw this picture within {SECONDS} seconds") from None
+    except OSError as error:
+        raise _failed(f"Graphviz can't be started: {error.strerror}") from None
     if done.returncode or not done.stdout.startswith(b"\x89PNG"):
         raise _failed("Graphviz could not draw this picture")
     return done.stdout

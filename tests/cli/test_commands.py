@@ -138,6 +138,15 @@ def test_graph(folder, capsys, suffix):
     assert "threshold" in tensor
 
 
+def test_the_page(folder, capsys):
+    assert run(["graph", "ties.merge", "-o", "p.html"]) == 0
+    assert capsys.readouterr().out == "p.html: the recipe, its graphs and its plan\n"
+    assert run(["explain", "ties.merge", "--format", "html", "--memory", "1GB", "-o", "q.html"]) == 0
+    assert '"budget_bytes":1000000000' in (folder / "q.html").read_text()
+    assert run(["graph", "ties.merge", "-o", "p.html", "--tensor", "*"]) == 1
+    assert "error[MG670]: the page has all tensors" in capsys.readouterr().err
+
+
 def test_inspect_and_methods(folder, capsys):
     assert run(["inspect", "a", "--format", "json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -23,6 +23,7 @@ from mergegraph.report.layered import layered_layout
 from mergegraph.report.mermaid import recipe_mermaid, to_mermaid
 from mergegraph.report.networkx import to_networkx
 from mergegraph.report.picture import Picture, PictureEdge, PictureNode, recipe_picture, tensor_picture
+from mergegraph.report.png import to_png
 from mergegraph.report.svg import to_svg
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
@@ -243,6 +244,33 @@ def test_places_are_ours_where_graphviz_does_not_work(
 ) -> None:
     stub_dot(tmp_path, script, monkeypatch)
     assert to_svg(PAIR) == to_svg(PAIR, layered_layout)
+
+
+def test_a_png_is_what_graphviz_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_dot(tmp_path, f"{shutil.which('cat')} > {tmp_path}/given; printf '\\211PNG %s' \"$*\"", monkeypatch)
+    assert to_png(PAIR) == b"\x89PNG -Tpng -Gbgcolor=white -Gdpi=144 -Gpad=0.2"
+    assert (tmp_path / "given").read_text() == to_dot(PAIR)
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (
+            None,
+            "error[MG671]: a .png is drawn by Graphviz, which is not installed\n"
+            "  = help: install it: its program is `dot`",
+        ),
+        ("exit 1", "error[MG671]: Graphviz could not draw this picture"),
+    ],
+    ids=["not installed", "fails"],
+)
+def test_error_of_a_png(script: str | None, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if script:
+        stub_dot(tmp_path, script, monkeypatch)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MergeGraphError) as caught:
+        to_png(PAIR)
+    assert str(caught.value) == f"{text}\n  = help: a .svg needs no other program"
 
 
 def test_places_are_ours_where_graphviz_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
