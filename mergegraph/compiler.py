@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source
-from mergegraph.ir.graph import Graph, TensorRef
+from mergegraph.ir.graph import Graph, InputRef, RowsRef, TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.lower.lower import lower
 from mergegraph.machine import available_bytes, processors, resident_bytes
@@ -23,6 +23,7 @@ from mergegraph.recipe.resolve import resolve
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
 from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES, Read, read_yaml
+from mergegraph.vocabulary.align import Alignments, align
 
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
@@ -82,8 +83,13 @@ class Compilation:
         return found
 
     @cached_property
+    def alignments(self) -> Alignments:
+        """How the vocabularies of the models become those of the outputs."""
+        return align(self.recipe, self.checkpoints)
+
+    @cached_property
     def _lowered(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
-        return lower(self.recipe, self.checkpoints)
+        return lower(self.recipe, self.checkpoints, self.alignments.saves)
 
     @property
     def graph(self) -> Graph:
@@ -110,26 +116,31 @@ class Compilation:
         found: dict[Checkpoint, set[int]] = {}
         for tensor in self.optimized.tensors:
             for ref in tensor.bindings:
-                if isinstance(ref, TensorRef):
+                if isinstance(ref, TensorRef | RowsRef):
                     model = self.checkpoints[self.recipe.models[ref.model]]
                     found.setdefault(model, set()).add(model.tensors[ref.name].file)
         return {model: frozenset(files) for model, files in found.items()}
 
-    def tensor(self, ref: TensorRef) -> Tensor:
-        """Return where an input tensor lies."""
-        return self.checkpoints[self.recipe.models[ref.model]].tensors[ref.name]
+    def tensor(self, ref: InputRef) -> Tensor:
+        """Return where an input tensor lies; of one that is read row by row, `nbytes` counts the rows that are read."""
+        found = self.checkpoints[self.recipe.models[ref.model]].tensors[ref.name]
+        if not isinstance(ref, RowsRef):
+            return found
+        rows = int((self.alignments.tables[ref.table][ref.part] >= 0).sum())
+        return replace(found, nbytes=found.nbytes // found.shape[0] * rows)
 
     def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
         """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
 
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
         """
-        return plan(self.optimized, self.tensor, resources(memory, workers, loaded=loaded))
+        graph = self.optimized
+        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
         found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
-        return (*self.text_warnings, *self.recipe.warnings, *found, *self._lowered[1])
+        return (*self.text_warnings, *self.recipe.warnings, *found, *self.alignments.warnings, *self._lowered[1])
 
     def _open(self, model: Node) -> Checkpoint:
         revision = model.attribute("revision")

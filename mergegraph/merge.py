@@ -30,6 +30,7 @@ from mergegraph.plan.plan import Planned, silent
 from mergegraph.recipe.recipe import Save
 from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
+from mergegraph.vocabulary.files import lost_warning, renumbered, token_files
 from mergegraph.write.card import Parent, model_card
 from mergegraph.write.config import Stack, merged_config
 from mergegraph.write.directory import OutputDirectory, commit_all
@@ -103,7 +104,7 @@ def merge(
             outputs.append(Output(stack.enter_context(directory), shards, save.span))
         download(compilation.needed, downloading)
         _fetch_small_files(compilation)
-        measured = run_plan(plan, checkpoints, outputs, planned(plan))
+        measured = run_plan(plan, checkpoints, outputs, planned(plan), compilation.alignments.tables)
         warnings = list(measured.warnings)
         finished = []
         read_once = cache(_extra)
@@ -246,16 +247,22 @@ def _small_files(
     """
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
     donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
-    files = {str(path): read(tokenizer.member(path)) for path in tokenizer.extras}
+    alignment, tokens = compilation.alignments.saves[index], compilation.alignments.tokens.get(save.config)
+    files = token_files(tokenizer, read, alignment.joined, alignment.template)
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
+        found: Mapping[str, object] = donor.config
+        lost: list[str] = []
+        if tokens is not None and alignment.joined is not None:
+            found, lost = renumbered(donor.config, tokens, alignment.joined)
         config = merged_config(
-            donor.config,
+            found,
             dtype=_main_dtype(shards, compilation, index),
             stacks=_stacks(compilation, save, donor),
             tied=_tied(shards, donor),
+            vocab_size=alignment.rows if save.vocabulary.exact or alignment.gathers else None,
         )
-        files["config.json"], warnings = config.data, config.warnings
+        files["config.json"], warnings = config.data, (*config.warnings, *([lost_warning(lost)] if lost else ()))
     parents = [compilation.checkpoints[model] for model in recipe.parents(save)]
     card = model_card(
         title,

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event, Lock
+from types import MappingProxyType
 from typing import Any
 
-from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.reader import FileSet
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape
 from mergegraph.execute.arena import Arena, Pool
+from mergegraph.execute.rows import read_rows
 from mergegraph.execute.schedule import run_units
 from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
-from mergegraph.ir.graph import TensorRef
+from mergegraph.ir.graph import InputRef, RowsRef
 from mergegraph.kernels import single_threaded
 from mergegraph.machine import peak_resident_bytes
 from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
@@ -72,8 +74,9 @@ class Measured:
 class CheckpointReader:
     """Reads tensors of several checkpoints, whose files are open while it is entered."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], progress: Progress) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], progress: Progress, tables: Mapping[str, Any]) -> None:
         self._checkpoints = checkpoints
+        self._tables = tables
         self._progress = progress
         self._first = [0]
         for checkpoint in checkpoints:
@@ -88,13 +91,21 @@ class CheckpointReader:
     def __exit__(self, *error: object) -> None:
         self._files.__exit__(None, None, None)
 
-    def read(self, ref: TensorRef, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` with the bytes of a tensor from `offset` on."""
+    def read(self, ref: InputRef, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes of a tensor from `offset` on; of rows, with those that there are."""
         tensor = self._checkpoints[ref.model].tensors[ref.name]
+        if isinstance(ref, RowsRef):
+            row = tensor.nbytes // tensor.shape[0]
+            rows = self._tables[ref.table][ref.part][offset // row : (offset + len(buffer)) // row]
+            read_rows(rows, row, buffer, lambda place, part: self._read(ref, tensor, place, part))
+        else:
+            self._read(ref, tensor, offset, buffer)
+
+    def _read(self, ref: InputRef, tensor: Tensor, offset: int, buffer: memoryview) -> None:
         self._files.read_into(self._first[ref.model] + tensor.file, tensor.begin + offset, buffer)
         self._progress.read(len(buffer), ref.name)
 
-    def nbytes(self, ref: TensorRef) -> int:
+    def nbytes(self, ref: InputRef) -> int:
         """Return the size of a tensor."""
         return self._checkpoints[ref.model].tensors[ref.name].nbytes
 
@@ -135,17 +146,23 @@ class OutputWriter:
         return target.name in self._outputs[target.save].directory.done
 
 
-def run_plan(plan: Plan, checkpoints: Sequence[Checkpoint], outputs: Sequence[Output], report: Report) -> Measured:
+def run_plan(
+    plan: Plan,
+    checkpoints: Sequence[Checkpoint],
+    outputs: Sequence[Output],
+    report: Report,
+    tables: Mapping[str, Any] = MappingProxyType({}),
+) -> Measured:
     """Execute every unit that is not done yet; the outputs are complete then, and not yet published.
 
-    Whatever goes wrong is raised after all
-    workers have stopped: MergeGraphError, or KeyboardInterrupt.
+    `tables` are the tables of rows by name.
+    Whatever goes wrong is raised after all workers have stopped: MergeGraphError, or KeyboardInterrupt.
     """
     started = time.monotonic()
     progress = Progress(report)
     writer = OutputWriter(outputs, progress)
-    with CheckpointReader(checkpoints, progress) as reader:
-        execution = _Execution(reader, writer)
+    with CheckpointReader(checkpoints, progress, tables) as reader:
+        execution = _Execution(reader, writer, tables)
         waiting = [rank for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))]
         for earlier in plan.before if waiting else ():
             execution.run(earlier, range(len(earlier.units)))
@@ -180,9 +197,10 @@ def run_survey(plan: Plan, checkpoints: Sequence[Checkpoint], report: Report) ->
 class _Execution:
     """Runs the stages of a merge, one after the other; what units find out about whole models is in `totals`."""
 
-    def __init__(self, reader: CheckpointReader, writer: OutputWriter) -> None:
+    def __init__(self, reader: CheckpointReader, writer: OutputWriter, tables: Mapping[str, Any]) -> None:
         self.reader = reader
         self.writer = writer
+        self.tables = tables
         self.nonfinite: dict[Target, int] = {}
         self.totals: dict[str, Any] = {}
         self._pool = Pool()
@@ -228,7 +246,7 @@ class _Execution:
         if program.state_bytes > LARGE_STATE:
             # What an earlier unit has left in a larger arena would come on top of the state.
             arena.release(unit.peak_bytes - program.state_bytes)
-        return run_compute(unit, program, self.reader, self.writer, arena, self._cancelled, self.totals)
+        return run_compute(unit, program, self.reader, self.writer, arena, self._cancelled, self.totals, self.tables)
 
     def _finished(self, _: int, done: Done) -> None:
         self.nonfinite.update(done.nonfinite)

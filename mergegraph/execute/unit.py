@@ -14,7 +14,7 @@ import torch
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
-from mergegraph.ir.graph import TensorRef
+from mergegraph.ir.graph import InputRef
 from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, Tile, count_nonfinite
 from mergegraph.ops import OPS, Locality, Op
 from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window
@@ -29,10 +29,10 @@ class Cancelled(Exception):
 class Inputs(Protocol):
     """Reads bytes of input tensors."""
 
-    def read(self, ref: TensorRef, offset: int, buffer: memoryview) -> None:
+    def read(self, ref: InputRef, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes of a tensor from `offset` on."""
 
-    def nbytes(self, ref: TensorRef) -> int:
+    def nbytes(self, ref: InputRef) -> int:
         """Return the size of a tensor."""
 
 
@@ -61,13 +61,14 @@ def run_compute(
     arena: Arena,
     cancelled: Event,
     totals: Mapping[str, Any] = MappingProxyType({}),
+    tables: Mapping[str, Any] = MappingProxyType({}),
 ) -> Done:
     """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile.
 
-    `totals` are the statistics of whole models that have been found.
+    `totals` are the statistics of whole models that have been found, `tables` those of rows.
     """
     try:
-        given = [*unit.keys, *(totals[name] for name in unit.totals)]
+        given = [*unit.keys, *(totals[name] for name in unit.totals), *(tables[name] for name in unit.tables)]
         return _Run(unit, program, inputs, outputs, arena, cancelled, given).run()
     except MergeGraphError as error:
         place = listed(dict.fromkeys(x.name for x in unit.targets or unit.inputs))

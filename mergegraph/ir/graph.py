@@ -33,7 +33,33 @@ class Total:
     name: str
 
 
-Binding: TypeAlias = TensorRef | Key | Total
+@dataclass(frozen=True, slots=True)
+class RowsRef:
+    """Rows of a tensor: those that part number `part` of a `table` names, one for each row of the output.
+
+    Rows that the table leaves out are not read.
+    """
+
+    model: int
+    name: str
+    table: str
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Which rows of which tensors make the rows of a vocabulary matrix: an int64 matrix, of a part for each tensor.
+
+    Number `[part, row]` is a row of that tensor, -1 where it gives none. The name says what is in it.
+    """
+
+    name: str
+
+
+InputRef: TypeAlias = TensorRef | RowsRef
+"""What is read of a tensor."""
+
+Binding: TypeAlias = InputRef | Key | Total | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +114,19 @@ def total_leaf(index: int, type: TensorType) -> Node:
     return intern("total", (), (("index", index),), type)
 
 
+def table_leaf(index: int) -> Node:
+    """Return the leaf that stands for the table bound at `index`."""
+    return intern("table", (), (("index", index),), TensorType(FLOAT64, ()))
+
+
 def const(value: float) -> Node:
     """Return the scalar constant `value`."""
     return intern("const", (), (("value", float(value)),), TensorType(FLOAT64, ()))
 
 
 def is_leaf(node: Node) -> bool:
-    """Tell whether a node is bound from outside: a tensor, a key, or a statistic of a whole model."""
-    return node.op in ("input", "key", "total")
+    """Tell whether a node is bound from outside: a tensor, a key, a table, or a statistic of a whole model."""
+    return node.op in ("input", "key", "table", "total")
 
 
 def leaf_index(leaf: Node) -> int:

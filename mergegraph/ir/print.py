@@ -12,6 +12,8 @@ from mergegraph.ir.graph import (
     Graph,
     Key,
     OutputTensor,
+    RowsRef,
+    Table,
     Total,
     const,
     const_value,
@@ -19,6 +21,7 @@ from mergegraph.ir.graph import (
     is_leaf,
     key_leaf,
     leaf_index,
+    table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
 
@@ -60,12 +63,15 @@ def reference_names(labels: Sequence[str]) -> list[str]:
 
 
 def binding_text(binding: Binding, names: Sequence[str], name: str | None = None) -> str:
-    """Return `model/tensor`, or the key of random bits in hexadecimal digits; `model` alone for a tensor `name`."""
+    """Return `model/tensor`, `model` alone for a tensor `name`; a key in hexadecimal digits; the name of a table."""
     if isinstance(binding, Key):
         return f"key:0x{binding.value:016x}"
     if isinstance(binding, Total):
         return f"total:{path_text(binding.name)}"
-    return names[binding.model] + ("" if binding.name == name else f"/{path_text(binding.name)}")
+    if isinstance(binding, Table):
+        return f"table:{binding.name}"
+    rows = f" rows:{binding.table}.{binding.part}" if isinstance(binding, RowsRef) else ""
+    return names[binding.model] + ("" if binding.name == name else f"/{path_text(binding.name)}") + rows
 
 
 def path_text(name: str) -> str:
@@ -131,4 +137,4 @@ def _plain_leaf(node: Node) -> bool:
     if not is_leaf(node):
         return False
     index = leaf_index(node)
-    return node in (input_leaf(index, node.tensor), key_leaf(index))
+    return node in (input_leaf(index, node.tensor), key_leaf(index), table_leaf(index))

@@ -15,7 +15,19 @@ from lark.exceptions import UnexpectedInput
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span, did_you_mean, escape
 from mergegraph.dtypes import DTYPES
 from mergegraph.grammars import grammar_text
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, const, input_leaf, key_leaf
+from mergegraph.ir.graph import (
+    Binding,
+    Graph,
+    Key,
+    OutputTensor,
+    RowsRef,
+    Table,
+    TensorRef,
+    const,
+    input_leaf,
+    key_leaf,
+    table_leaf,
+)
 from mergegraph.ir.node import Attribute, Node, intern
 from mergegraph.ir.print import counted, print_graph
 from mergegraph.ir.types import TensorType
@@ -34,6 +46,8 @@ _TERMINALS = {
     "PATH": "a name",
     "STRING": "a string",
     "KEY": "a key such as `key:0x0`",
+    "TABLE": "a table such as `table:0`",
+    "ROWS": "rows such as `rows:0.0`",
     "FLOAT": "a number",
     "CONSTANT": "`true`, `false` or `none`",
 }
@@ -73,6 +87,7 @@ class _Definition:
 class _Reference:
     model: Token
     name: str | None
+    rows: Token | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class _Tensor:
     place: Token | None
     save: Token
     name: str
-    bindings: list[_Reference | Key]
+    bindings: list[_Reference | Key | Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +156,15 @@ class _Lines(Transformer[Token, _Text]):
         return _Tensor(place, save, name, bindings)
 
     def reference(self, children: list[Any]) -> _Reference:
-        return _Reference(children[0], children[1] if len(children) > 1 else None)
+        model, *rest = children
+        rows = rest.pop() if rest and getattr(rest[-1], "type", "") == "ROWS" else None
+        return _Reference(model, rest[0] if rest else None, rows)
 
     def key(self, children: list[Token]) -> Key:
         return Key(int(children[0].removeprefix("key:"), 16))
+
+    def table(self, children: list[Token]) -> Table:
+        return Table(children[0].removeprefix("table:"))
 
     def word(self, children: list[Token]) -> Token:
         return children[0]
@@ -154,7 +174,9 @@ class _Lines(Transformer[Token, _Text]):
 
 
 def _leaf(op: str, index: int, type: TensorType) -> Node:
-    return input_leaf(index, type) if op == "input" else key_leaf(index)
+    if op == "input":
+        return input_leaf(index, type)
+    return key_leaf(index) if op == "key" else table_leaf(index)
 
 
 def _text(token: Token) -> str:
@@ -205,7 +227,7 @@ class _Reader:
     def node(self, definition: _Definition, nodes: Mapping[str, Node]) -> Node:
         type = self.type(definition.type)
         given = definition.arguments
-        if definition.op in ("input", "key") and len(given) == 1 and getattr(given[0], "type", "") == "INT":
+        if definition.op in ("input", "key", "table") and len(given) == 1 and getattr(given[0], "type", "") == "INT":
             return _leaf(definition.op, int(cast(Token, given[0])), type)
         operands = [self.operand(token, nodes) for token in given if isinstance(token, Token)]
         return intern(definition.op, operands, [pair for pair in given if not isinstance(pair, Token)], type)
@@ -230,14 +252,18 @@ class _Reader:
             self.fail("MG375", f"there is no save {tensor.save}: they are numbered from 0", tensor.save)
         return OutputTensor(save, tensor.name, root, tuple(self.binding(b, tensor.name) for b in tensor.bindings))
 
-    def binding(self, binding: _Reference | Key, name: str) -> Binding:
-        if isinstance(binding, Key):
+    def binding(self, binding: _Reference | Key | Table, name: str) -> Binding:
+        if isinstance(binding, Key | Table):
             return binding
         known = self.model(binding.model)
         if known is None:
             help = did_you_mean(_text(binding.model), self.models)
             self.fail("MG375", f"there is no one model `{escape(binding.model)}`", binding.model, *help)
-        return TensorRef(known, name if binding.name is None else binding.name)
+        tensor = name if binding.name is None else binding.name
+        if binding.rows is None:
+            return TensorRef(known, tensor)
+        table, _, part = binding.rows.removeprefix("rows:").partition(".")
+        return RowsRef(known, tensor, table, int(part))
 
     def model(self, token: Token) -> int | None:
         if token.type != "INT":

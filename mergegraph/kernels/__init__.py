@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mergegraph.kernels import sums
+from mergegraph.kernels.gather import GatherRows
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
 from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
 from mergegraph.kernels.packing import PackedMask, UnpackedMask
@@ -47,6 +48,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "uniform": Uniform,
         "unpacked_mask": UnpackedMask,
         "row_ranks": RowRanks,
+        "gather_rows": GatherRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,
     }

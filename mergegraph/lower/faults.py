@@ -28,6 +28,7 @@ class Faults:
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
         self._warnings: list[Diagnostic] = []
         self._problems: dict[tuple[Node, str], str] = {}
+        self._strangers: dict[tuple[Node, Save], str] = {}
 
     def missing(self, model: Node, name: str, save: Save) -> None:
         """Record that a model lacks a tensor that others have."""
@@ -58,6 +59,10 @@ class Faults:
     def problem(self, node: Node, name: str, message: str) -> None:
         """Record that the parameters of an operation make no sense for a tensor."""
         self._problems.setdefault((node, message), name)
+
+    def stranger(self, model: Node, reason: str, save: Save) -> None:
+        """Record that a model has other tokens than the output, or other rows for them."""
+        self._strangers[model, save] = reason
 
     def glob(self, select: Node, glob: str, names: Iterable[str]) -> None:
         """Record that a glob matches no tensor."""
@@ -103,10 +108,12 @@ class Faults:
             yield self._lacking(model, save, names)
         for (node, message), name in self._problems.items():
             yield self._at(node, "MG323", message, (f"first for the tensor {listed([name])}",))
+        for (model, save), reason in self._strangers.items():
+            yield self._strange(model, save, reason)
         for node, names in self._shapes.items():
             help = (
                 'leave these tensors out: `select { "glob": base, _: … }`',
-                "if the vocabularies differ, the models need one tokenizer first",
+                "where models have other tokens, say which the output has: `save … with tokenizer=union(a, b)`",
             )
             message = f"the shapes of {_count(names)} differ: {listed(names)}"
             yield self._at(node, "MG301", message, help)
@@ -127,6 +134,16 @@ class Faults:
         )
         help = (f'take them from a model that has them: `save … with missing="{other}"`',)
         return Diagnostic("MG302", message, labels, help)
+
+    def _strange(self, model: Node, save: Save, reason: str) -> Diagnostic:
+        name, tokenizer = self.recipe.name(model), self.recipe.name(save.tokenizer)
+        message = f"the vocabulary of `{escape(name)}` is not that of `{escape(tokenizer)}`: {reason}"
+        labels = (Label(self.recipe.spans[model], "this model"), Label(save.span, "is merged with others here"))
+        help = (
+            f"keep the tokens of one model: `save … with tokenizer={escape(tokenizer)}`",
+            f"or those of all: `save … with tokenizer=union({escape(tokenizer)}, {escape(name)})`",
+        )
+        return Diagnostic("MG340", message, labels, help)
 
     def _at(self, node: Node, code: str, message: str, help: tuple[str, ...]) -> Diagnostic:
         return Diagnostic(code, message, (Label(self.recipe.spans[node]),), help)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.tied import tied_partner
 from mergegraph.diagnostics import Diagnostic
 from mergegraph.dtypes import DTYPES, FLOAT32, Dtype, widest
@@ -16,11 +16,14 @@ from mergegraph.ir.graph import (
     Graph,
     Key,
     OutputTensor,
+    RowsRef,
+    Table,
     TensorRef,
     const,
     const_value,
     input_leaf,
     key_leaf,
+    table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType, Type
@@ -30,8 +33,10 @@ from mergegraph.lower.fields import OutsideLayers, field_value
 from mergegraph.lower.names import Namer
 from mergegraph.ops import OPS, Op
 from mergegraph.ops.cast import cast
+from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.identical import identical
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
+from mergegraph.vocabulary.align import Alignment, Gather
 
 LONGEST_FINGERPRINT = 10_000
 
@@ -57,8 +62,9 @@ class Missing(Exception):
 
 @dataclass(slots=True)
 class _Tensor:
-    """What is known of the output tensor that is being lowered: its bindings, and values already lowered."""
+    """What is known of the tensor that is being lowered: for which save, its bindings, and values already lowered."""
 
+    save: int
     bindings: dict[Binding, int] = field(default_factory=dict)
     done: dict[tuple[Node, str], Node] = field(default_factory=dict)
 
@@ -66,12 +72,14 @@ class _Tensor:
         return self.bindings.setdefault(binding, len(self.bindings))
 
 
-def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """Return one expression per output tensor, and warnings.
+def lower(
+    recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], alignments: Sequence[Alignment]
+) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """Return one expression per output tensor, and warnings. There is an alignment of vocabularies for each save.
 
     MergeGraphError with every fault of shapes, names and types.
     """
-    lowering = Lowering(recipe, checkpoints)
+    lowering = Lowering(recipe, checkpoints, alignments)
     tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
     lowering.faults.check()
     surveyed = lowering.survey()
@@ -84,35 +92,36 @@ def lower(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> tuple[Graph
 class Lowering:
     """Lowers the saves of one recipe. Tensors with equal shapes and parameters get the same expression object."""
 
-    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> None:
+    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], alignments: Sequence[Alignment]) -> None:
         self.recipe = recipe
         self.checkpoints = checkpoints
+        self.alignments = alignments
         self.namer = Namer(recipe, checkpoints)
         self.faults = Faults(recipe)
         self._models = {node: index for index, node in enumerate(recipe.models)}
         self._types: dict[tuple[Dtype, tuple[int, ...]], TensorType] = {}
-        self._applied: dict[tuple[Node, tuple[Node, ...]], Node] = {}
+        self._applied: dict[tuple[Node, int, tuple[Node, ...]], Node] = {}
         self._fingerprints: dict[Node, str] = {}
         self._leaf_dtypes: dict[Node, frozenset[Dtype]] = {}
         self._leaves: dict[tuple[int, TensorType], Node] = {}
         self._constants: dict[float, Node] = {}
         self._checked: set[tuple[Node, Node]] = set()
-        self._scopes: dict[Node, str] = {}
+        self._scopes: dict[tuple[Node, int], str] = {}
 
     def survey(self) -> list[OutputTensor]:
         """Return every tensor of the values of which statistics over all their tensors are needed."""
-        done: set[Node] = set()
+        done: set[tuple[Node, int]] = set()
         found = []
         # To lower a value may ask for others of its kind.
-        while left := [node for node in self._scopes if node not in done]:
+        while left := [scope for scope in self._scopes if scope not in done]:
             done.update(left)
-            found += [tensor for node in left for tensor in self._surveyed(node)]
+            found += [tensor for node, save in left for tensor in self._surveyed(node, save)]
         return found
 
-    def _surveyed(self, node: Node) -> list[OutputTensor]:
+    def _surveyed(self, node: Node, save: int) -> list[OutputTensor]:
         found = []
         for name in self.namer.names(node).names:
-            state = _Tensor()
+            state = _Tensor(save)
             try:
                 root = self._lower(node, name, state)
             except (Missing, Unlowerable):
@@ -134,12 +143,18 @@ class Lowering:
                     return
                 numbers = found
 
-    def _attributes(self, node: Node) -> tuple[tuple[str, Attribute], ...]:
+    def _attributes(self, node: Node, save: int) -> tuple[tuple[str, Attribute], ...]:
         """Return the attributes of a node of the Graph: a scope names the value that it means."""
         if ("scope", "model") not in node.attributes:
             return node.attributes
-        scope = self._scopes.setdefault(node, f"model {len(self._scopes)}")
+        scope = self._scopes.setdefault((node, self._vocabulary(save)), f"model {len(self._scopes)}")
         return tuple((name, scope if name == "scope" else value) for name, value in node.attributes)
+
+    def _vocabulary(self, save: int) -> int:
+        """Return the first save that has the tokens of this one: whole models are surveyed once for each vocabulary."""
+        wanted = [(model, g.name) for model, g in self.alignments[save].gathers.items()]
+        gathers = ([(model, g.name) for model, g in a.gathers.items()] for a in self.alignments)
+        return next(i for i, found in enumerate(gathers) if found == wanted)
 
     def save(self, index: int, save: Save) -> list[OutputTensor]:
         """Return the output tensors of one save."""
@@ -148,14 +163,14 @@ class Lowering:
         return [tensor for tensor in found if tensor is not None]
 
     def _output(self, index: int, save: Save, name: str) -> OutputTensor | None:
-        state = _Tensor()
+        state = _Tensor(index)
         try:
             root = self._lower(save.value, name, state)
         except Missing as missing:
             if save.missing is None:
                 self.faults.missing(missing.model, missing.name, save)
                 return None
-            state = _Tensor()
+            state = _Tensor(index)
             try:
                 root = self._lower(save.missing, name, state)
             except Missing:
@@ -197,25 +212,59 @@ class Lowering:
         return self._apply(node, name, state)
 
     def _leaf(self, model: Node, name: str, state: _Tensor) -> Node:
+        tensor, alignment = self._find(model, name), self.alignments[state.save]
+        if tensor.name in alignment.tensors.get(model, ()):
+            if model in alignment.gathers:
+                return self._gathered(alignment.gathers[model], model, name, state)
+            if model in alignment.strangers:
+                self.faults.stranger(model, alignment.strangers[model], self.recipe.saves[state.save])
+                raise Unlowerable
+        # A tensor without axes is one element in a row: shape () means a scalar that was computed.
+        return self._input_leaf(state.bind(TensorRef(self._models[model], tensor.name)), tensor, tensor.shape or (1,))
+
+    def _find(self, model: Node, name: str) -> Tensor:
+        """Return the tensor of a model that is read for a name: the partner of one that is tied."""
         checkpoint = self.checkpoints[model]
         found = name if name in checkpoint.tensors else tied_partner(name, checkpoint.tensors, checkpoint.config)
         if found is None:
             raise Missing(model, name)
-        tensor = checkpoint.tensors[found]
-        # A tensor without axes is one element in a row: shape () means a scalar that was computed.
-        key = tensor.dtype, tensor.shape or (1,)
+        return checkpoint.tensors[found]
+
+    def _input_leaf(self, index: int, tensor: Tensor, shape: tuple[int, ...]) -> Node:
+        key = tensor.dtype, shape
         if key not in self._types:
             self._types[key] = TensorType(*key)
-        place = state.bind(TensorRef(self._models[model], found)), self._types[key]
+        place = index, self._types[key]
         if place not in self._leaves:
             self._leaves[place] = input_leaf(*place)
         return self._leaves[place]
+
+    def _gathered(self, gather: Gather, model: Node, name: str, state: _Tensor) -> Node:
+        """Return a vocabulary matrix of a model with the rows of the output."""
+        tensors = [self._find(part, name) for part in gather.parts]
+        rows = gather.table.shape[1]
+        leaves = [
+            self._input_leaf(
+                state.bind(RowsRef(self._models[part], tensor.name, gather.name, number)),
+                tensor,
+                (rows, *tensor.shape[1:]),
+            )
+            for number, (part, tensor) in enumerate(zip(gather.parts, tensors, strict=True))
+        ]
+        if any(not tensor.dtype.mergeable for tensor in tensors):
+            self.faults.arithmetic(model, name, leaves)
+            raise Unlowerable
+        if len({leaf.tensor.shape for leaf in leaves}) > 1:
+            self.faults.shapes(model, name, leaves, state.bindings)
+            raise Unlowerable
+        width = leaves[0].tensor.count // rows
+        return gather_rows(leaves, table_leaf(state.bind(Table(gather.name))), width=width)
 
     def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
         inputs = [self._input(node, child, name, state) for child in node.inputs]
         if node.op in _KEYED and all(n.tensor.dtype.mergeable for n in inputs):
             inputs.append(key_leaf(state.bind(self._key(node, name))))
-        key = node, tuple(inputs)
+        key = node, self._vocabulary(state.save) if node.attributes else 0, tuple(inputs)
         if key not in self._applied:
             self._applied[key] = self._applicable(node, name, inputs, state)
         return self._applied[key]
@@ -229,7 +278,7 @@ class Lowering:
             self.faults.shapes(node, name, raw, state.bindings)
             raise Unlowerable
         op = OPS[node.op]
-        applied = op.apply([_computable(n) for n in inputs], self._attributes(node))
+        applied = op.apply([_computable(n) for n in inputs], self._attributes(node, state.save))
         problem = _out_of_range(op, applied) or op.problem(applied)
         if problem:
             self.faults.problem(node, name, problem)

@@ -49,6 +49,7 @@ Fraction: TypeAlias = Node | float
 Layers: TypeAlias = Sequence[Node]
 Field: TypeAlias = Node | float
 Key: TypeAlias = Node
+Table: TypeAlias = Node
 
 _NUMERIC = frozenset({Type.NUMBER, Type.FIELD, Type.STAT})
 ACCEPTS: Mapping[str, frozenset[Type]] = MappingProxyType(
@@ -63,6 +64,7 @@ ACCEPTS: Mapping[str, frozenset[Type]] = MappingProxyType(
         "Fraction": _NUMERIC,
         "Layer": frozenset({Type.LAYERS}),
         "Key": frozenset[Type](),
+        "Table": frozenset[Type](),
     }
 )
 """The types of values that a parameter of each kind takes; a Fraction must lie between 0 and 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mergegraph.ir.graph import Graph, Key, const_value, is_leaf, leaf_index
+from mergegraph.ir.graph import Graph, Key, Table, const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
 
@@ -22,7 +22,8 @@ def verify(graph: Graph, step: str) -> None:
                 )
         bindings = tensors[0].bindings
         for leaf in leaves:
-            if isinstance(bindings[leaf_index(leaf)], Key) != (leaf.op == "key"):
+            bound = bindings[leaf_index(leaf)]
+            if isinstance(bound, Key) != (leaf.op == "key") or isinstance(bound, Table) != (leaf.op == "table"):
                 raise InvalidGraph(
                     f"after {step}: leaf {leaf_index(leaf)} of {tensors[0].name} is bound to another kind"
                 )

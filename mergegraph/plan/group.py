@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from networkx.utils import UnionFind
 
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, Total, renumber
+from mergegraph.ir.graph import Binding, Graph, InputRef, Key, OutputTensor, RowsRef, Table, TensorRef, Total, renumber
 from mergegraph.ir.node import Node
 from mergegraph.plan.plan import Target
+
+READ = (TensorRef, RowsRef)
+"""The bindings that stand for what is read."""
 
 MOST_INPUTS = 32
 """The most input tensors that one unit reads side by side."""
@@ -20,13 +23,15 @@ MOST_INPUTS = 32
 class Group:
     """Expressions over common bindings, and the tensors they are written to.
 
-    `totals` are the statistics of whole models that they need, `shares` those that they add to instead of writing.
+    `totals` are the statistics of whole models that they need, `tables` say which rows of inputs they read, `shares`
+    are the statistics that they add to instead of writing.
     """
 
     roots: tuple[Node, ...]
-    inputs: tuple[TensorRef, ...]
+    inputs: tuple[InputRef, ...]
     keys: tuple[int, ...]
     totals: tuple[str, ...]
+    tables: tuple[str, ...]
     targets: tuple[Target, ...]
     shares: tuple[str, ...]
 
@@ -65,7 +70,7 @@ def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
     for i, tensor in enumerate(tensors):
         for binding in tensor.bindings:
             other = first.setdefault((tensor.root.tensor.shape, binding), i)
-            if other != i and isinstance(binding, TensorRef):
+            if other != i and isinstance(binding, READ):
                 _join(joined, reads, i, other)
     found: dict[int, list[OutputTensor]] = defaultdict(list)
     for i, tensor in enumerate(tensors):
@@ -83,7 +88,7 @@ def _join(joined: UnionFind[int], reads: dict[int, set[Binding]], one: int, othe
 
 
 def _reads(tensor: OutputTensor) -> set[Binding]:
-    return {binding for binding in tensor.bindings if isinstance(binding, TensorRef)}
+    return {binding for binding in tensor.bindings if isinstance(binding, READ)}
 
 
 class _Grouping:
@@ -93,10 +98,11 @@ class _Grouping:
         self._roots: dict[tuple[tuple[Node, tuple[int, ...]], ...], tuple[Node, ...]] = {}
 
     def group(self, members: Sequence[OutputTensor]) -> Group:
-        tensors = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, TensorRef)))
+        tensors = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, READ)))
         keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
         totals = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Total)))
-        bindings: list[Binding] = [*tensors, *keys, *totals]
+        tables = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Table)))
+        bindings: list[Binding] = [*tensors, *keys, *totals, *tables]
         numbers = {b: i for i, b in enumerate(bindings)}
         pattern = tuple((m.root, tuple(numbers[b] for b in m.bindings)) for m in members)
         if pattern not in self._roots:
@@ -107,6 +113,7 @@ class _Grouping:
             tuple(tensors),
             tuple(key.value for key in keys),
             tuple(total.name for total in totals),
+            tuple(table.name for table in tables),
             tuple(Target(m.save, m.name) for m in written),
             tuple(m.name for m in members if m.save < 0),
         )

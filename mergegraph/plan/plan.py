@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mergegraph.dtypes import FLOAT32
-from mergegraph.ir.graph import TensorRef
+from mergegraph.ir.graph import InputRef, TensorRef
 from mergegraph.plan.program import TILE, Phase, Program
 
 KERNEL_SCRATCH = 4 * 4
@@ -31,13 +31,14 @@ class Compute:
 
     A unit whose window is its whole tensor is *resident*: it reads once, however many phases its program has. Any
     other *streams*: each phase reads what it needs again. `totals` are the statistics of whole models that it needs,
-    `shares` those that it finds a share of.
+    `tables` say which rows of some inputs it reads, `shares` are the statistics that it finds a share of.
     """
 
     program: int
-    inputs: tuple[TensorRef, ...]
+    inputs: tuple[InputRef, ...]
     keys: tuple[int, ...]
     totals: tuple[str, ...]
+    tables: tuple[str, ...]
     targets: tuple[Target, ...]
     shares: tuple[str, ...]
     window: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
-from mergegraph.ir.graph import Graph, TensorRef
+from mergegraph.ir.graph import Graph, InputRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.group import CopyOf, Group, group
 from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes
@@ -36,7 +36,7 @@ class TensorPlace(Protocol):
 class Places(Protocol):
     """Answers where the inputs of a graph lie."""
 
-    def __call__(self, ref: TensorRef) -> TensorPlace: ...
+    def __call__(self, ref: InputRef) -> TensorPlace: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
         found.inputs,
         found.keys,
         found.totals,
+        found.tables,
         found.targets,
         found.shares,
         strategy.window,
@@ -214,7 +215,7 @@ def _summary(
     )
 
 
-def _refs(units: Iterable[Unit]) -> Iterable[TensorRef]:
+def _refs(units: Iterable[Unit]) -> Iterable[InputRef]:
     return (ref for unit in units for ref in unit.inputs)
 
 

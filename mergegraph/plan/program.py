@@ -67,9 +67,9 @@ class Phase:
 class Program:
     """What a unit computes, for every unit of the same template.
 
-    Its tensors have this `shape`. The first `given` scalar slots hold random keys and statistics of whole models when
-    it starts; `prologue` fills those that need no tile. `shares` are the slots of what it adds to such statistics.
-    `registers` tiles of float32 suffice; `register_bound` is the proven least.
+    Its tensors have this `shape`. The first `given` scalar slots hold random keys, statistics of whole models and
+    tables of rows when it starts; `prologue` fills those that need no tile. `shares` are the slots of what it adds to
+    such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven least.
     """
 
     shape: tuple[int, ...]
@@ -137,7 +137,7 @@ class _Compiler:
         self.shares = [root for root in roots if not is_tile(root)]
         self.nodes = list(postorder(roots))
         tensors = {leaf_index(n): n for n in self.nodes if n.op == "input"}
-        given = [n for n in self.nodes if n.op in ("key", "total")]
+        given = [n for n in self.nodes if n.op in ("key", "table", "total")]
         self.inputs = [tensors[i] for i in sorted(tensors)]
         self.slots = {node: i for i, node in enumerate(sorted(given, key=leaf_index))}
         self.given = len(given)

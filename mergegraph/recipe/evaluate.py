@@ -17,6 +17,7 @@ from mergegraph.recipe.arguments import Evaluated, Given, Slot, match
 from mergegraph.recipe.recipe import number
 from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
 from mergegraph.recipe.values import FAILED, Value, Weighted, failed, kind, leaves, with_article
+from mergegraph.recipe.vocabulary import token, union
 from mergegraph.syntax import nodes as s
 
 OPERATORS: Mapping[str, str] = MappingProxyType(
@@ -32,7 +33,7 @@ MOST_EFFORT = 100_000
 DEEPEST_VALUE = 150
 """How many expressions may be under evaluation at a time; what evaluates them calls itself for each."""
 
-LATER = frozenset(("lora", "union"))
+LATER = frozenset(("lora",))
 """Functions of the language that this version does not have yet."""
 
 
@@ -49,7 +50,12 @@ class Evaluator:
         self.folder = ""
         self.applier = Applier(findings)
         self._calls: list[tuple[str, Span, bool]] = []
-        self._special: Mapping[str, Callable[[s.Call, Evaluated], Value]] = {"model": self._model, "ramp": self._ramp}
+        self._special: Mapping[str, Callable[[s.Call, Evaluated], Value]] = {
+            "model": self._model,
+            "ramp": self._ramp,
+            "union": lambda call, arguments: union(call, arguments, findings),
+            "token": lambda call, arguments: token(call, arguments, findings),
+        }
 
     def evaluate(self, expression: s.Expression, scope: Scope) -> Value:
         """Return the value of an expression; FAILED, with the error reported, if it has none."""

@@ -8,25 +8,49 @@ from dataclasses import dataclass, field
 from mergegraph.diagnostics import Diagnostic, Source, Span
 from mergegraph.ir.node import Attribute, Node, intern, postorder
 from mergegraph.ir.types import Type
+from mergegraph.recipe.tokens import Vocabulary
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A chat template: that of `model`, or `text`; with neither the one that most models have."""
+
+    model: Node | None
+    text: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Save:
-    """One output: `value` is a model. `tokenizer` and `config` are models whose files are copied.
+    """One output: `value` is a model. `vocabulary` says what its tokens are, `config` is a model whose file is copied.
 
     `dtype` None keeps the dtype of the inputs; `missing` is the model that gives tensors which other inputs lack.
+    `template` is its chat template: that of a model, or a text; None keeps that of the tokenizer.
     """
 
     value: Node
     path: str
     dtype: str | None
-    tokenizer: Node
+    vocabulary: Vocabulary
     config: Node
     missing: Node | None
     shard_size: int
     span: Span
+    template: Template | None = None
+
+    @property
+    def tokenizer(self) -> Node:
+        """The model whose tokenizer it has, with or without changes."""
+        return self.vocabulary.models[0]
+
+    @property
+    def needed(self) -> tuple[Node, ...]:
+        """The models that it needs besides those of its value."""
+        template = self.template.model if self.template else None
+        found = (*self.vocabulary.needed, self.config, self.missing, template)
+        return tuple(node for node in found if node is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class _Resolver:
         if errors:
             raise MergeGraphError(*sorted(errors, key=self._position))
         values = [save.value for save in self.saves]
-        needed = [n for save in self.saves for n in (save.tokenizer, save.config, save.missing) if n is not None]
+        needed = [node for save in self.saves for node in save.needed]
         models = tuple(node for node in postorder([*values, *needed]) if node.op == "model")
         return Recipe(
             self.source,

@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from mergegraph.diagnostics import Diagnostic, Label, Span, did_you_mean, escape
+from mergegraph.diagnostics import Diagnostic, Label, Span, did_you_mean, escape, listed
 from mergegraph.dtypes import DTYPES
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
+from mergegraph.recipe.chat import TEMPLATES
 from mergegraph.recipe.evaluate import Evaluator
-from mergegraph.recipe.recipe import DEFAULT_SHARD_SIZE, Save, donor
+from mergegraph.recipe.recipe import DEFAULT_SHARD_SIZE, Save, Template, donor
 from mergegraph.recipe.scope import Findings, Scope
+from mergegraph.recipe.tokens import Vocabulary, files_of
 from mergegraph.recipe.values import FAILED, Value, failed, interpolated, kind, with_article
 from mergegraph.sizes import parse_size
 from mergegraph.syntax import nodes as s
 
-OPTIONS = ("dtype", "tokenizer", "config", "missing", "shard_size")
+OPTIONS = ("dtype", "tokenizer", "chat_template", "config", "missing", "shard_size")
 OUTPUT_DTYPES = tuple(name for name, dtype in DTYPES.items() if dtype.mergeable)
 SHORT_DTYPES = {
     "half": "float16", "fp16": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32", "f32": "float32",
@@ -43,18 +45,20 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
         return None
     if path is None or options is None:
         return None
-    models = {name: options.get(name) for name in ("tokenizer", "config", "missing")}
+    models = {name: options.get(name) for name in ("config", "missing")}
     named = {name: node if isinstance(node, Node) else None for name, node in models.items()}
+    tokens, template = options.get("tokenizer"), options.get("chat_template")
     dtype, size = options.get("dtype"), options.get("shard_size", float(DEFAULT_SHARD_SIZE))
     return Save(
         value,
         path,
         dtype if isinstance(dtype, str) else None,
-        named["tokenizer"] or donor(value),
+        tokens if isinstance(tokens, Vocabulary) else files_of(donor(value), stated=False),
         named["config"] or donor(value),
         named["missing"],
         int(size) if isinstance(size, float) else DEFAULT_SHARD_SIZE,
         save.span,
+        template if isinstance(template, Template) else None,
     )
 
 
@@ -158,15 +162,6 @@ def _options(save: s.Save, scope: Scope, evaluator: Evaluator, findings: Finding
 
 
 def _option(name: str, option: s.Argument, scope: Scope, evaluator: Evaluator, findings: Findings) -> Value:
-    if name == "chat_template":
-        findings.error(
-            "MG205",
-            "`chat_template` is not available yet",
-            option.span,
-            "planned",
-            help=("the template of the tokenizer's model is copied",),
-        )
-        return FAILED
     if name not in OPTIONS:
         assert option.name is not None
         findings.error(
@@ -184,7 +179,12 @@ def _option(name: str, option: s.Argument, scope: Scope, evaluator: Evaluator, f
         return _dtype(value, option.value.span, findings)
     if name == "shard_size":
         return _size(value, option.value.span, findings)
-    return _model(name, value, option.value.span, scope, evaluator, findings)
+    if name == "chat_template":
+        return _template(value, option.value.span, scope, evaluator, findings)
+    if isinstance(value, Vocabulary) and name == "tokenizer":
+        return value
+    model = _model(name, value, option.value.span, scope, evaluator, findings)
+    return files_of(model, stated=True) if isinstance(model, Node) and name == "tokenizer" else model
 
 
 def _dtype(value: Value, span: Span, findings: Findings) -> Value:
@@ -209,6 +209,26 @@ def _size(value: Value, span: Span, findings: Findings) -> Value:
     if size > 0:
         return float(size)
     findings.error("MG242", "`shard_size` is not a size", span, help=('write `shard_size="2GB"`',))
+    return FAILED
+
+
+def _template(value: Value, span: Span, scope: Scope, evaluator: Evaluator, findings: Findings) -> Value:
+    """Return the chat template that is asked for: that of a model, the one most models have, or the text itself."""
+    bound = scope.find(value) if isinstance(value, str) else None
+    if bound:
+        evaluator.used.add(str(value))
+    model = bound.value if bound else value
+    if isinstance(model, Node) and model.op == "model":
+        return Template(model, None, span)
+    if isinstance(value, str) and (value == "auto" or value in TEMPLATES or "{" in value):
+        return Template(None, None if value == "auto" else TEMPLATES.get(value, value), span)
+    meant = did_you_mean(value, ["auto", *TEMPLATES, *scope.names()]) if isinstance(value, str) else ()
+    findings.error(
+        "MG276",
+        "`chat_template` is neither a template nor where to find one",
+        span,
+        help=(*meant, f'it is "auto", a model, one of {listed(TEMPLATES)}, or the text of a template'),
+    )
     return FAILED
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
+from mergegraph.recipe.recipe import Template
+from mergegraph.recipe.tokens import TokenRow, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class Failed:
 
 FAILED = Failed()
 
-Value: TypeAlias = "Node | float | bool | str | Weighted | Failed | tuple[Value, ...] | None"
+Value: TypeAlias = (
+    "Node | float | bool | str | Weighted | Vocabulary | TokenRow | Template | Failed | tuple[Value, ...] | None"
+)
 
 
 def failed(value: Any) -> bool:
@@ -57,6 +61,10 @@ def kind(value: Value) -> str:
             return "none"
         case Weighted():
             return "Model"
+        case Vocabulary():
+            return "Vocabulary"
+        case TokenRow():
+            return "token"
         case tuple():
             return f"list of {kind(value[0])}" if value else "empty list"
         case _:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mergegraph.diagnostics import escape, listed
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, Total, leaf_index
+from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, RowsRef, Table, Total, leaf_index
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ir.print import binding_text, expression_lines, print_graph, reference_names
 from mergegraph.report.select import select_tensors
@@ -95,4 +95,7 @@ def _binding_json(binding: Binding) -> dict[str, Any]:
         return {"key": f"0x{binding.value:016x}"}
     if isinstance(binding, Total):
         return {"total": binding.name}
-    return {"model": binding.model, "name": binding.name}
+    if isinstance(binding, Table):
+        return {"table": binding.name}
+    rows = {"table": binding.table, "part": binding.part} if isinstance(binding, RowsRef) else {}
+    return {"model": binding.model, "name": binding.name, **rows}

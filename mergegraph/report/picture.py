@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, TensorRef, const_value, is_leaf, leaf_index, renumber
+from mergegraph.ir.graph import (
+    Binding,
+    Graph,
+    Key,
+    OutputTensor,
+    Table,
+    Total,
+    const_value,
+    is_leaf,
+    leaf_index,
+    renumber,
+)
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
 from mergegraph.recipe.recipe import Recipe, Save, text_attribute
@@ -130,7 +141,9 @@ def _tensor_node(graph: Graph, node: Node, bindings: Sequence[Binding], id: str,
     binding = bindings[leaf_index(node)]
     if isinstance(binding, Key):
         return _node(id, ("random key", f"0x{binding.value:016x}"), "key", "inputs")
-    assert isinstance(binding, TensorRef)
+    if isinstance(binding, Table):
+        return _node(id, ("rows of tokens", binding.name), "key", "inputs")
+    assert not isinstance(binding, Total)
     return _node(id, (binding.name, f"{graph.models[binding.model]}: {node.type}"), "checkpoint", "inputs")
 
 

@@ -177,7 +177,11 @@ def _unit(compilation: Compilation, plan: Plan, number: int, unit: Unit, shown: 
         place = compilation.tensor(ref)
         yield f"  i{i} = {escape(graph.models[ref.model])}: {escape(ref.name)}, {place.dtype}{list(place.shape)}"
     if isinstance(unit, Compute):
-        given = [*(f"key 0x{key:016x}" for key in unit.keys), *(f"total of {escape(name)}" for name in unit.totals)]
+        given = [
+            *(f"key 0x{key:016x}" for key in unit.keys),
+            *(f"total of {escape(name)}" for name in unit.totals),
+            *(f"table {name}" for name in unit.tables),
+        ]
         yield from (f"  s{i} = {what}" for i, what in enumerate(given))
     for i, target in enumerate(unit.targets):
         yield f"  o{i} = {escape(graph.saves[target.save])}: {escape(target.name)}"

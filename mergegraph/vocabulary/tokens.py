@@ -1,0 +1,115 @@
+"""Read which token has which number in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.files import read_small
+from mergegraph.checkpoint.jsontext import parse_object
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+
+MAX_BYTES = 256_000_000
+"""The longest file of a tokenizer that is read."""
+
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The tokens of one tokenizer, from the file `path`; `data` is its text where that is a `tokenizer.json`."""
+
+    ids: Mapping[str, int]
+    path: Path
+    data: bytes
+
+    @cached_property
+    def size(self) -> int:
+        """One more than the highest number."""
+        return max(self.ids.values(), default=-1) + 1
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what token has what number."""
+        return sha256(repr(sorted(self.ids.items())).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
+    def by_number(self) -> Mapping[int, str]:
+        """The tokens by their numbers; of several with one number the first by the alphabet."""
+        return {number: token for token, number in sorted(self.ids.items(), reverse=True)}
+
+    def parsed(self) -> dict[str, Any]:
+        """Return `tokenizer.json` as data. MergeGraphError (MG342) for tokenizers in other files."""
+        if self.path.name != TOKENIZER:
+            message = "a tokenizer can be changed only where it is a `tokenizer.json`"
+            help = ("save it with `AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers",)
+            raise MergeGraphError(Diagnostic("MG342", message, place=str(self.path), help=help))
+        return parse_object(self.data, "tokenizer", self.path)
+
+
+class Reader:
+    """Reads the tokens of models; those with equal files share them."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Tokens] = {}
+
+    def __call__(self, checkpoint: Checkpoint) -> Tokens | None:
+        """Return the tokens of a model, None where no file says them. MergeGraphError (MG341) for a file that lies."""
+        extras = {path.as_posix() for path in checkpoint.extras}
+        for name, read in _READERS.items():
+            if checkpoint.root is not None and name in extras:
+                path = checkpoint.member(name)
+                data = read_small(path, MAX_BYTES, "tokenizer")
+                key = name, sha256(data).hexdigest()
+                if key not in self._found:
+                    self._found[key] = Tokens(read(path, data), path, data)
+                return self._found[key]
+        return None
+
+
+def _tokenizer_json(path: Path, data: bytes) -> Mapping[str, int]:
+    try:
+        return Tokenizer.from_buffer(data).get_vocab(with_added_tokens=True)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        # What the library was not made for can end in a panic, which is no Exception.
+        raise _unreadable(path, str(error) or "it makes no sense") from None
+
+
+def _vocab_json(path: Path, data: bytes) -> Mapping[str, int]:
+    found = parse_object(data, "vocabulary", path)
+    added = path.with_name("added_tokens.json")
+    if added.is_file():
+        found |= parse_object(read_small(added, MAX_BYTES, "list of tokens"), "list of tokens", added)
+    if not all(type(number) is int and number >= 0 for number in found.values()):
+        raise _unreadable(path, "a token has no number")
+    return found
+
+
+def _vocab_txt(path: Path, data: bytes) -> Mapping[str, int]:
+    try:
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"not UTF-8 at byte {error.start:,}") from None
+    return {line.rstrip("\r"): number for number, line in enumerate(lines[: len(lines) - (lines[-1] == "")])}
+
+
+_READERS: Mapping[str, Callable[[Path, bytes], Mapping[str, int]]] = {
+    TOKENIZER: _tokenizer_json,
+    "vocab.json": _vocab_json,
+    "vocab.txt": _vocab_txt,
+}
+
+
+def _unreadable(path: Path, reason: str) -> MergeGraphError:
+    message = f"the tokenizer can't be read: {escape(reason[:200])}"
+    help = ('name a model whose tokenizer is to be taken: `save … with tokenizer="base"`',)
+    return MergeGraphError(Diagnostic("MG341", message, place=str(path), help=help))
