@@ -40,6 +40,8 @@ def union(call: s.Call, arguments: Evaluated, findings: Findings) -> Value:
         return FAILED
     assert isinstance(models, tuple)
     found = tuple(model for model in models if isinstance(model, Node))
+    if "base" not in given and len(found) == 1:
+        base = found[0]
     return Vocabulary(found, base if isinstance(base, Node) else None, tokens, multiple, exact=True, stated=True)
 
 

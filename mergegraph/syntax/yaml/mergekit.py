@@ -16,6 +16,7 @@ from mergegraph.syntax.yaml.parameters import Level, Parameters
 from mergegraph.syntax.yaml.references import reference
 from mergegraph.syntax.yaml.section import Section
 from mergegraph.syntax.yaml.slices import Slice, slices, whole_models
+from mergegraph.syntax.yaml.tokenizers import Tokenizers
 from mergegraph.syntax.yaml.tree import Entry, Map, Scalar, Tree, head
 
 KEYS = (
@@ -81,7 +82,10 @@ class _Reader:
         if not found or (method.needs_base and base is None):
             return
         merged = Merging(s.Name(word.text, word.span), method, base, parameters, self.bindings).merge(found)
-        self._finish(top, merged, self.bindings.donor(base or found[0].inputs[0].model))
+        models = [self.bindings.donor(given.model) for slice in found for given in slice.inputs]
+        donor = self.bindings.donor(base or models[0])
+        tokenizers = Tokenizers(self.notes, self._checkpoint, tuple(dict.fromkeys((donor, *models))), base and donor)
+        self._finish(top, merged, donor, tokenizers)
 
     def _unknown_method(self, word: Scalar | None) -> None:
         if word:
@@ -142,7 +146,12 @@ class _Reader:
         found = reference(tree, self.notes) if tree else None
         return self.bindings.model(found, head(tree.span)) if tree and found else None
 
-    def _finish(self, top: Section, merged: Merged, donor: str) -> None:
+    def _checkpoint(self, tree: Tree | None) -> str | None:
+        """Return the checkpoint that gives the tokenizer of a model."""
+        name = self._model(tree)
+        return self.bindings.donor(name) if name else None
+
+    def _finish(self, top: Section, merged: Merged, donor: str, tokenizers: Tokenizers) -> None:
         """Bind a merge to its name, and note it as an output."""
         title = top.text("name")
         self.below.pop(title.text if title else "", None)
@@ -153,48 +162,27 @@ class _Reader:
             return
         path = s.String(title.text if title else OUTPUT, title.span if title else head(top.span))
         name = self.bindings.value(merged.value, path.value)
-        options = tuple(self._options(top, merged.donor, donor))
+        options = tuple(self._options(top, merged.donor, donor, tokenizers))
         output = _Output(name.name, s.Save(name, path, options, name.span))
         self.bindings.donors[name.name] = donor
         self.outputs.append(output)
         if title:
             self.titles[title.text] = output
 
-    def _options(self, top: Section, own: str, donor: str) -> Iterator[s.Argument]:
+    def _options(self, top: Section, own: str, donor: str, tokenizers: Tokenizers) -> Iterator[s.Argument]:
         """Yield the options of the output. Without any, `own` gives config and tokenizer; they are to be `donor`'s."""
         key = "out_dtype" if "out_dtype" in top else "dtype"
         dtype, template = top.text(key), top.text("chat_template")
         if dtype:
             yield argument("dtype", s.String(dtype.text, dtype.span), top.place(key))
         wanted = s.String(donor, head(top.span))
-        tokenizer = self._tokenizer(top, donor) or (wanted if own != donor else None)
+        tokenizer = tokenizers.option(top) or (argument("tokenizer", wanted) if own != donor else None)
         if tokenizer:
-            yield argument("tokenizer", tokenizer)
+            yield tokenizer
         if own != donor:
             yield argument("config", wanted)
         if template:
             yield argument("chat_template", s.String(template.text, template.span), top.place("chat_template"))
-
-    def _tokenizer(self, top: Section, donor: str) -> s.String | None:
-        """Return the name of the model whose tokenizer is asked for."""
-        source, tokenizer = top.get("tokenizer_source"), top.get("tokenizer")
-        if tokenizer:
-            section = Section(tokenizer, "`tokenizer`", ("source", "tokens", "pad_to_multiple_of"), self.notes)
-            source = section.get("source") or source
-            for key in ("tokens", "pad_to_multiple_of"):
-                if key in section:
-                    self._not_yet(f"`{key}` of a tokenizer is not available yet", section.place(key))
-        word = source.text if isinstance(source, Scalar) else ""
-        if source is None or word == "union":
-            if source:
-                self._not_yet("a union of tokenizers is not available yet", source.span)
-            return None
-        name = donor if word == "base" else self._model(source)
-        return s.String(self.bindings.donor(name), head(source.span)) if name else None
-
-    def _not_yet(self, message: str, span: Span) -> None:
-        help = ("the tokenizer of one model can be taken: `tokenizer_source: base`",)
-        self.notes.error("MG205", message, span, "planned", help=help)
 
 
 def _titles(document: Tree) -> Iterator[Scalar]:
