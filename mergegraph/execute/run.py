@@ -24,6 +24,8 @@ from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
 
+NO_TABLES: Mapping[str, Any] = MappingProxyType({})
+
 LARGE_STATE = 8_000_000
 """Bytes of statistics that matter beside the buffers of a unit: numbers for many rows or columns, masks."""
 
@@ -74,7 +76,9 @@ class Measured:
 class CheckpointReader:
     """Reads tensors of several checkpoints, whose files are open while it is entered."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], progress: Progress, tables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, checkpoints: Sequence[Checkpoint], progress: Progress, tables: Mapping[str, Any] = NO_TABLES
+    ) -> None:
         self._checkpoints = checkpoints
         self._tables = tables
         self._progress = progress
@@ -151,12 +155,12 @@ def run_plan(
     checkpoints: Sequence[Checkpoint],
     outputs: Sequence[Output],
     report: Report,
-    tables: Mapping[str, Any] = MappingProxyType({}),
+    tables: Mapping[str, Any] = NO_TABLES,
 ) -> Measured:
     """Execute every unit that is not done yet; the outputs are complete then, and not yet published.
 
-    `tables` are the tables of rows by name.
-    Whatever goes wrong is raised after all workers have stopped: MergeGraphError, or KeyboardInterrupt.
+    `tables` are the tables of rows by name. Whatever goes wrong is raised after all workers have stopped:
+    MergeGraphError, or KeyboardInterrupt.
     """
     started = time.monotonic()
     progress = Progress(report)
@@ -197,7 +201,7 @@ def run_survey(plan: Plan, checkpoints: Sequence[Checkpoint], report: Report) ->
 class _Execution:
     """Runs the stages of a merge, one after the other; what units find out about whole models is in `totals`."""
 
-    def __init__(self, reader: CheckpointReader, writer: OutputWriter, tables: Mapping[str, Any]) -> None:
+    def __init__(self, reader: CheckpointReader, writer: OutputWriter, tables: Mapping[str, Any] = NO_TABLES) -> None:
         self.reader = reader
         self.writer = writer
         self.tables = tables

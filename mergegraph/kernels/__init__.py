@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mergegraph.kernels import sums
-from mergegraph.kernels.gather import GatherRows
+from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
 from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
 from mergegraph.kernels.packing import PackedMask, UnpackedMask
@@ -36,6 +36,7 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "row_dot": RowDot,
         "row_divergences": RowDivergences,
         "column_dot": ColumnDot,
+        "column_mean": ColumnMean,
         "packed_mask": PackedMask,
     }
 )
@@ -49,6 +50,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "unpacked_mask": UnpackedMask,
         "row_ranks": RowRanks,
         "gather_rows": GatherRows,
+        "pad_rows": PadRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mergegraph.kernels.matrix import ColumnDot
 from mergegraph.kernels.tile import Tile
 
 
@@ -35,6 +38,37 @@ class GatherRows:
         if counts.max(initial=0) > 1:
             several = _indices(counts > 1, out)
             target[several] /= torch.from_numpy(counts[counts > 1].astype(np.float32)).to(out.device)[:, None]
+
+
+class ColumnMean:
+    """Adds up the elements of each of `width` columns, row after row in float64, and divides by `rows`."""
+
+    def __init__(self, scalars: tuple[()], rows: int, width: int) -> None:
+        self._rows = rows
+        self._sums = ColumnDot((), width)
+
+    def update(self, tile: Tile, x: torch.Tensor) -> None:
+        """Take in the next rows."""
+        self._sums.update(tile, x, torch.ones_like(x))
+
+    def result(self) -> array[float]:
+        """Return the mean of each column."""
+        return array("d", (total / self._rows for total in self._sums.result()))
+
+
+class PadRows:
+    """Puts one row of `width` elements in the place of all from number `rows` on."""
+
+    def __init__(self, scalars: tuple[array[float]], rows: int, width: int) -> None:
+        self._row = torch.tensor(scalars[0], dtype=torch.float32)
+        self._rows = rows
+        self._width = max(1, width)
+
+    def update(self, tile: Tile, out: torch.Tensor, x: torch.Tensor) -> None:
+        """Write the next rows."""
+        out.copy_(x)
+        kept = max(0, self._rows - tile.start // self._width)
+        out.view(-1, self._width)[kept:] = self._row.to(out.device)
 
 
 def _put(target: torch.Tensor, part: torch.Tensor, mask: NDArray[np.bool_]) -> None:

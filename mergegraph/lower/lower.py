@@ -33,8 +33,10 @@ from mergegraph.lower.fields import OutsideLayers, field_value
 from mergegraph.lower.names import Namer
 from mergegraph.ops import OPS, Op
 from mergegraph.ops.cast import cast
+from mergegraph.ops.column_mean import column_mean
 from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.identical import identical
+from mergegraph.ops.pad_rows import pad_rows
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
 from mergegraph.vocabulary.align import Alignment, Gather
 
@@ -258,7 +260,12 @@ class Lowering:
             self.faults.shapes(model, name, leaves, state.bindings)
             raise Unlowerable
         width = leaves[0].tensor.count // rows
-        return gather_rows(leaves, table_leaf(state.bind(Table(gather.name))), width=width)
+        gathered = gather_rows(leaves, table_leaf(state.bind(Table(gather.name))), width=width)
+        if gather.tokens == rows:
+            return gathered
+        return pad_rows(
+            gathered, column_mean(gathered, rows=gather.tokens, width=width), rows=gather.tokens, width=width
+        )
 
     def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
         inputs = [self._input(node, child, name, state) for child in node.inputs]

@@ -26,12 +26,13 @@ Rows = NDArray[np.int64]
 class Gather:
     """The rows of one model's matrices: row `i` is made of the rows `table[part, i]` of the models `parts`.
 
-    A -1 stands for no row. `name` is a hash of the table.
+    A -1 stands for no row. `name` is a hash of the table. The first `tokens` rows are for tokens, the others padding.
     """
 
     parts: tuple[Node, ...]
     table: Rows
     name: str
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,7 +198,7 @@ class _Aligning:
                 if row.model is not None:
                     table[row.model][number] = self._row(row)
         parts = tuple(giver for giver in givers if giver == model or (table[giver] >= 0).any())
-        return _named(parts, np.stack([table[giver] for giver in parts]))
+        return _named(parts, np.stack([table[giver] for giver in parts]), joined.size)
 
     def _fill_holes(self, table: Mapping[Node, Rows], joined: Joined) -> None:
         """Take the rows of numbers that no token has from the model whose numbers they are."""
@@ -225,9 +226,9 @@ class _Aligning:
         return not np.array_equal(gather.table[0], np.arange(self.heights[model]))
 
 
-def _named(parts: tuple[Node, ...], table: Rows) -> Gather:
+def _named(parts: tuple[Node, ...], table: Rows, tokens: int) -> Gather:
     digest = sha256(repr(table.shape).encode() + np.ascontiguousarray(table).astype("<i8").tobytes())
-    return Gather(parts, table, digest.hexdigest()[:32])
+    return Gather(parts, table, digest.hexdigest()[:32], tokens)
 
 
 def _difference(one: Tokens, other: Tokens) -> str | None:

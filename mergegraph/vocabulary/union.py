@@ -18,12 +18,14 @@ from mergegraph.vocabulary.tokens import Tokens
 class Joined:
     """The tokens of an output. `sources` are the tokenizers they come from, `new` the tokens that none of them has.
 
-    There are `rows` rows: one for each number, up to a multiple. The first tokenizer is `changed` where it lacks any.
+    There are `size` numbers, and `rows` rows: one for each, up to a multiple. The first tokenizer is `changed` where it
+    lacks any.
     """
 
     ids: Mapping[str, int]
     sources: tuple[Tokens, ...]
     new: tuple[str, ...]
+    size: int
     rows: int
 
     @property
@@ -79,7 +81,7 @@ def join(sources: Sequence[Tokens], asked: Iterable[str], multiple: int) -> Join
     for token in new:
         ids[token] = number
         number += 1
-    joined = Joined(ids, tuple(sources), new, -(-number // multiple) * multiple)
+    joined = Joined(ids, tuple(sources), new, number, -(-number // multiple) * multiple)
     if joined.changed:
         _check(joined)
     return joined
