@@ -78,8 +78,7 @@ class Recipe:
 
     def parents(self, save: Save) -> list[Node]:
         """Return the checkpoints that have a say in one output, in order of first use."""
-        roots = [save.value, save.tokenizer, save.config, *([save.missing] if save.missing else [])]
-        return [node for node in postorder(roots) if node.op == "model"]
+        return [node for node in postorder([save.value, *save.needed]) if node.op == "model"]
 
     def name(self, node: Node) -> str:
         """Return what a node is called in the recipe; without a name a model is its source, others their operation."""
