@@ -39,15 +39,18 @@ class Compilation:
     """A recipe on its way to a plan. Paths of its models begin at `folder`.
 
     Every property raises MergeGraphError with all errors that its stage can find. `exact` False leaves out the passes
-    that only make a merge cheaper.
+    that only make a merge cheaper. `written` is the syntax of a recipe that was not read from its text.
     """
 
     source: Source
     folder: Path
     exact: bool = True
+    written: s.Recipe | None = None
 
     @cached_property
     def _read(self) -> Read:
+        if self.written is not None:
+            return Read(self.written)
         if self.source.name.endswith(YAML_SUFFIXES):
             return read_yaml(self.source)
         return Read(parse(self.source.text, self.source.name))

@@ -37,6 +37,15 @@ LATER = frozenset(("lora",))
 """Functions of the language that this version does not have yet."""
 
 
+SPECIAL: Mapping[str, tuple[Slot, ...]] = MappingProxyType(
+    {
+        "model": (Slot("source", True, False), Slot("revision", False, False)),
+        "ramp": (Slot("values", True, True), Slot("outside", False, False)),
+    }
+)
+"""The parameters of functions that are no plain operations."""
+
+
 class Evaluator:
     """Evaluates the expressions of one recipe."""
 
@@ -239,7 +248,7 @@ class Evaluator:
                 found[i] = replace(found[i], labels=(*found[i].labels, Label(call.span, "in this call")))
 
     def _model(self, call: s.Call, arguments: Evaluated) -> Value:
-        given = match(call, arguments, [Slot("source", True, False), Slot("revision", False, False)], self.findings)
+        given = match(call, arguments, SPECIAL["model"], self.findings)
         if given is None:
             return FAILED
         for name, argument in given.items():
@@ -267,7 +276,7 @@ class Evaluator:
         return moved if source.startswith(".") or self.exists(moved) else source
 
     def _ramp(self, call: s.Call, arguments: Evaluated) -> Value:
-        given = match(call, arguments, [Slot("values", True, True), Slot("outside", False, False)], self.findings)
+        given = match(call, arguments, SPECIAL["ramp"], self.findings)
         if given is None or any(failed(g.value) for g in given.values()):
             return FAILED
         values, outside = given["values"].value, given["outside"].value if "outside" in given else None

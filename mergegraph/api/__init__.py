@@ -1,0 +1,1 @@
+"""Recipes written in Python: what `import mergegraph` gives."""
