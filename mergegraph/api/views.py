@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from mergegraph.compiler import Compilation
+from mergegraph.ir import graph as graphs
 from mergegraph.plan import plan as planning
 from mergegraph.report.dot import to_dot
 from mergegraph.report.explain import explain
 from mergegraph.report.mermaid import to_mermaid
+from mergegraph.report.notebook import graph_bundle, plan_bundle, recipe_bundle
 from mergegraph.report.picture import Picture, graph_picture, recipe_picture, tensor_picture
 from mergegraph.report.plan_json import plan_json
 from mergegraph.report.plan_text import plan_text
+from mergegraph.report.png import to_png
+from mergegraph.report.select import select_tensors
 from mergegraph.report.svg import to_svg
 
 
@@ -32,8 +36,11 @@ class Graph:
     def _picture(self) -> Picture:
         if self.stage == "recipe":
             return recipe_picture(self._compilation.recipe)
-        graph = self._compilation.graph if self.stage == "graph" else self._compilation.optimized
-        return graph_picture(graph) if self.tensor is None else tensor_picture(graph, self.tensor)
+        return graph_picture(self._graph) if self.tensor is None else tensor_picture(self._graph, self.tensor)
+
+    @property
+    def _graph(self) -> graphs.Graph:
+        return self._compilation.graph if self.stage == "graph" else self._compilation.optimized
 
     @property
     def svg(self) -> str:
@@ -51,18 +58,30 @@ class Graph:
         return to_mermaid(self._picture)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the graph to a file: by its suffix as SVG, Graphviz (`.dot`) or Mermaid (`.mmd`). Or ValueError."""
-        texts = {".svg": "svg", ".dot": "dot", ".mmd": "mermaid"}
+        """Write the graph to a file: by its suffix as `.svg`, `.png`, Graphviz (`.dot`), Mermaid (`.mmd`) or `.html`.
+
+        The last is the page of `mergegraph graph`. ValueError for any other suffix.
+        """
+        writers: dict[str, Callable[[], str | bytes]] = {
+            ".svg": lambda: self.svg,
+            ".png": lambda: to_png(self._picture),
+            ".dot": lambda: self.dot,
+            ".mmd": lambda: self.mermaid,
+            ".html": lambda: explain(self._compilation, "plan", tensor=self.tensor, format="html"),
+        }
         suffix = Path(path).suffix
-        if suffix not in texts:
-            raise ValueError(f"{suffix!r} is not a kind of picture: give a file ending {', '.join(texts)}")
-        Path(path).write_text(getattr(self, texts[suffix]), "utf-8")
+        if suffix not in writers:
+            raise ValueError(f"{suffix!r} is not a kind of picture: give a file ending {', '.join(writers)}")
+        written = writers[suffix]()
+        Path(path).write_bytes(written.encode() if isinstance(written, str) else written)
 
     def __str__(self) -> str:
         return explain(self._compilation, self.stage, tensor=self.tensor)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": _image(self.svg, "the graph of a merge")}
+        if self.stage == "recipe":
+            return recipe_bundle(self._compilation)
+        return graph_bundle(self._graph if self.tensor is None else select_tensors(self._graph, self.tensor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +125,4 @@ class Plan:
         return plan_text(self._compilation, self._plan)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": str(self)}
-
-
-def _image(svg: str, title: str) -> str:
-    """Return a picture as an image, so that its styles stay inside it."""
-    return f'<img alt="{title}" src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}">'
+        return plan_bundle(self._compilation, self._plan)

@@ -98,7 +98,8 @@ def test_a_recipe_tells_of_itself(folder):
     for shown in (recipe, recipe.graph(), recipe.graph("optimized", tensor="model.norm.weight"), plan):
         bundle = shown._repr_mimebundle_()
         assert bundle["text/plain"]
-        assert "<script" not in bundle.get("text/html", "")
+        assert bundle["text/html"]
+        assert "<script" not in bundle["text/html"]
     assert recipe.graph().mermaid.startswith("flowchart")
     recipe.graph().save("graph.svg")
     assert Path("graph.svg").read_text().startswith("<svg")
