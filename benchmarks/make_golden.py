@@ -20,34 +20,24 @@ WEIGHTS = "model.safetensors"
 
 def main(names: list[str]) -> int:
     """Remake the outputs of the named configurations, or of all; return how many mergekit refused."""
-    if not (GOLDEN / "base").exists():
-        _make_models()
+    _make_models(("base", "a", "b", "c"), layers=2, hidden=8, intermediate=12, vocab=20, heads=2, kv_heads=1, seed=20)
+    _make_models(("deep_a", "deep_b"), layers=32, hidden=4, intermediate=4, vocab=8, heads=1, kv_heads=1, seed=21)
     configs = sorted(GOLDEN.glob("*.yml"))
     return sum(not _merge(config) for config in configs if not names or config.stem in names)
 
 
-def _make_models() -> None:
-    """Write the models, without tokenizers, each as one float32 file."""
-    family = make_family(
-        GOLDEN,
-        layers=2,
-        hidden=8,
-        intermediate=12,
-        vocab=20,
-        heads=2,
-        kv_heads=1,
-        dtype="float32",
-        seed=20,
-        ties=False,
-    )
-    for folder in family.values():
+def _make_models(names: tuple[str, ...], **sizes: int) -> None:
+    """Write models, unless they are there, without tokenizers, each as one float32 file."""
+    if (GOLDEN / names[0]).exists():
+        return
+    for folder in make_family(GOLDEN, models=names, dtype="float32", ties=False, **sizes).values():
         for path in folder.iterdir():
             if path.name not in (WEIGHTS, "config.json"):
                 path.unlink()
 
 
 def _merge(config: Path) -> bool:
-    """Run one configuration in its folder, keep the weights as outputs/NAME.safetensors, and tell whether it worked."""
+    """Run one configuration in its folder, keep weights and config as outputs/NAME, and tell whether it worked."""
     target = GOLDEN / "outputs" / f"{config.stem}.safetensors"
     with tempfile.TemporaryDirectory() as folder:
         command = [*mergekit_peer.command(config, Path(folder) / "out"), "--no-copy-tokenizer"]
@@ -57,6 +47,7 @@ def _merge(config: Path) -> bool:
             return False
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(Path(folder) / "out" / WEIGHTS, target)
+        shutil.copyfile(Path(folder) / "out" / "config.json", target.with_suffix(".json"))
     return True
 
 

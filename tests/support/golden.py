@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 from families import Array, Tensors, as64, read_model
+from transformers import AutoConfig
 
 GOLDEN = Path(__file__).resolve().parent.parent / "fixtures" / "mergekit"
 TOLERANCE = 1e-6
@@ -34,3 +36,11 @@ def assert_golden(result: Tensors, name: str) -> None:
     for key, tensor in expected.items():
         distance = np.abs(as64(result[key]) - as64(tensor)).max()
         assert distance <= TOLERANCE, f"{name}: {key} is up to {distance:.3g} away"
+
+
+def assert_golden_configuration(path: Path, name: str) -> None:
+    """Fail unless transformers reads a `config.json` as the one of mergekit, where that was kept."""
+    expected = GOLDEN / "outputs" / f"{name}.json"
+    if expected.exists():
+        one, other = (AutoConfig.for_model(**json.loads(p.read_text("utf-8"))).to_dict() for p in (path, expected))
+        assert {**one, "transformers_version": ""} == {**other, "transformers_version": ""}

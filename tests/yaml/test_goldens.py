@@ -19,6 +19,7 @@ STUDY = Path(__file__).parent.parent / "fixtures" / "yaml" / "study"
 def test_mergekit_agrees(name, tmp_path):
     merge(read_recipe(golden.config(name)), tmp_path / "out", Options())
     golden.assert_golden(read_model(tmp_path / "out"), name)
+    golden.assert_golden_configuration(tmp_path / "out" / "config.json", name)
 
 
 @pytest.fixture(scope="module")
