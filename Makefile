@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types fixtures page bench
+.PHONY: help setup demo test browser lint types fixtures page bench
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -15,7 +15,7 @@ setup: $(INSTALLED)  ## make .venv with MergeGraph and everything that the other
 # One command, so that pip takes the pinned torch for every package that asks for one.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,demo]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,demo,browser]'
 	touch $@
 
 demo: setup  ## merge two real sentence models: plan, run, figures, check
@@ -25,6 +25,10 @@ test: lint types  ## run every check: format, lint, types, layers, tests, the bu
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	tests/wheel/check_wheel.sh $(BIN)/python
+
+browser: setup  ## use the page in Debian's Chromium, which must be installed
+	@command -v chromium || { echo "chromium is missing: apt-get install chromium"; exit 1; }
+	$(BIN)/python -m pytest tests/browser
 
 lint: setup  ## check style and the layers of the packages
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 
-from llama import Shape
+from llama import Llama, Shape
 
 HIDDEN = 7168
 EXPERTS = 256
@@ -63,3 +63,8 @@ def _dense(name: str, width: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.gate_proj.weight", (width, HIDDEN)
     yield f"{name}.up_proj.weight", (width, HIDDEN)
     yield f"{name}.down_proj.weight", (HIDDEN, width)
+
+
+def llama() -> dict[str, Shape]:
+    """Return the shapes of Llama 3.1 with 8 billion parameters."""
+    return Llama(layers=32, hidden=4096, intermediate=14336, vocab=128256, heads=32, kv_heads=8).shapes()

@@ -36,6 +36,7 @@ const app = {
   modelNode: (model) => data.recipe.nodes.find((node) => node.model && node.model.name === data.models[model]),
   go,
   goTensor,
+  focusChosen: () => canvas.drawn.get(state.chosen)?.focus({ preventScroll: true }),
   member,
   recipeLink: (id, note) => {
     const node = data.recipe.nodes.find((found) => found.id === id);

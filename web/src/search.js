@@ -23,7 +23,7 @@ export function makeSearch(app) {
   input.addEventListener("input", () => update(search));
   input.addEventListener("keydown", (event) => key(search, event));
   input.addEventListener("focus", () => input.value && update(search));
-  input.addEventListener("blur", () => setTimeout(() => close(search), 150));
+  input.addEventListener("blur", () => setTimeout(() => document.activeElement === input || close(search), 150));
   return { input, element: h("div", { class: "search" }, input, h("kbd", {}, "/"), list) };
 }
 
@@ -83,6 +83,7 @@ function key(search, event) {
 function choose(search, i) {
   search.found[i].go();
   close(search);
+  search.app.focusChosen();
 }
 
 function close(search) {
