@@ -97,7 +97,7 @@ def test_optimize_leaves_only_what_kernels_compute(story):
     before, after = ({node.op for node in graph.nodes()} for graph in (story.graph, story.optimized))
     assert {"trim", "elect", "slerp"} <= before
     assert not {"trim", "elect", "slerp"} & after
-    assert {"magnitude_histogram", "bucket_histogram", "kth_magnitude", "threshold"} <= after
+    assert {"magnitude_sample", "magnitude_limit", "threshold"} <= after
 
 
 def test_plan_says_what_will_happen_before_it_does(story):

@@ -15,9 +15,9 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
 from mergegraph.ir.graph import InputRef
-from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, Tile, count_nonfinite
+from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, MagnitudeLimit, Tile, count_nonfinite
 from mergegraph.ops import OPS, Locality, Op
-from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window
+from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window, sample_starts
 from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program
 from mergegraph.write.digest import TensorDigest
 
@@ -142,39 +142,68 @@ class _Run:
 
     def _phase(self, phase: Phase) -> None:
         kernels = {i: self._kernel(i) for i in phase.tiles if _stateful(i)}
-        window = phase_window(self.program, phase, self.window)
-        written = phase_window(self.program, phase, self.written)
-        for start in range(0, self.elements, window):
-            count = min(window, self.elements - start)
-            self._read(phase, start, count)
-            for offset in range(0, count, written):
-                if self.cancelled.is_set():
-                    raise Cancelled
-                part = min(written, count - offset)
-                self._tiles(phase, kernels, start, offset, part)
-                self._write(phase, start + offset, part)
+        self._pass(phase, kernels)
+        while again := {i: k for i, k in kernels.items() if isinstance(k, MagnitudeLimit) and k.again()}:
+            tiles = tuple(i for i in phase.tiles if i.out.kind != "scalar" or i in again)
+            scans = {i: self._kernel(i) for i in tiles if _stateful(i) and i not in again}
+            self._pass(replace(phase, tiles=tiles, writes=()), scans | again)
         for instruction, kernel in kernels.items():
             if instruction.out.kind == "scalar":
                 self.scalars[instruction.out.index] = kernel.result()
         self._arithmetic(phase.scalars)
 
-    def _read(self, phase: Phase, start: int, count: int) -> None:
+    def _pass(self, phase: Phase, kernels: dict[Instruction, Any]) -> None:
+        """Run the instructions of a phase over the tiles of its inputs."""
+        if phase.sampled:
+            self._sample(phase, kernels)
+            return
+        window = phase_window(self.program, phase, self.window)
+        written = phase_window(self.program, phase, self.written)
+        tile = self.program.row_tile if phase.rows else TILE
+        for start in range(0, self.elements, window):
+            count = min(window, self.elements - start)
+            self._read(phase, start, count)
+            for offset in range(0, count, written):
+                part = min(written, count - offset)
+                places = range(offset, offset + part, tile)
+                self._tiles(phase, kernels, [_Spot(start + i, i, min(tile, offset + part - i)) for i in places])
+                self._write(phase, start + offset, part)
+
+    def _sample(self, phase: Phase, kernels: dict[Instruction, Any]) -> None:
+        """Run the instructions over some of the tiles: where they are held, or read side by side into the window."""
+        starts, size = sample_starts(self.program, phase)
+        if self.unit.resident:
+            self._read(phase, 0, self.elements)
+            self._tiles(phase, kernels, [_Spot(i, i, min(size, self.elements - i)) for i in starts])
+            return
+        step = max(1, phase_window(self.program, phase, self.window) // size)
+        for first in range(0, len(starts), step):
+            batch = enumerate(starts[first : first + step])
+            spots = [_Spot(i, place * size, min(size, self.elements - i)) for place, i in batch]
+            for spot in spots:
+                self._read(phase, spot.start, spot.count, spot.offset)
+            self._tiles(phase, kernels, spots)
+
+    def _read(self, phase: Phase, start: int, count: int, offset: int = 0) -> None:
+        """Read `count` elements from `start` on into the windows, `offset` elements from their begin."""
+        if self.cancelled.is_set():
+            raise Cancelled
         for index in phase.reads:
             if self.unit.resident and index in self.loaded:
                 continue
             dtype = self.program.inputs[index].dtype
-            buffer = self.inputs[index][1][: dtype.nbytes(count)]
+            buffer = self.inputs[index][1][dtype.nbytes(offset) : dtype.nbytes(offset + count)]
             self.files.read(self.unit.inputs[index], dtype.nbytes(start), buffer)
             self.loaded.add(index)
 
-    def _tiles(self, phase: Phase, kernels: dict[Instruction, Any], start: int, offset: int, count: int) -> None:
-        """Run the instructions on the tiles of `count` elements, `offset` into the window that begins at `start`."""
-        tile = self.program.row_tile if phase.rows else TILE
-        sizes = [min(tile, count - i) for i in range(0, count, tile)]
-        places = [Tile(start + offset + i * tile, size) for i, size in enumerate(sizes)]
-        views = _Views(self, phase, sizes, offset)
+    def _tiles(self, phase: Phase, kernels: dict[Instruction, Any], spots: Sequence[_Spot]) -> None:
+        """Run the instructions on tiles."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        places = [Tile(spot.start, spot.count) for spot in spots]
+        views = _Views(self, phase, spots)
         steps = [self._step(i, kernels.get(i), places, views) for i in phase.tiles]
-        for number in range(len(sizes)):
+        for number in range(len(spots)):
             for function, arguments in steps:
                 function(*arguments[number])
 
@@ -214,16 +243,31 @@ class _Run:
             self.writer.write(self.unit.targets[index], dtype.nbytes(start), part)
 
 
-class _Views:
-    """Finds what an operand is for each tile of a window: a piece of a buffer, or the same number.
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A tile: the `count` elements of the tensors from `start` on, at `offset` in the windows of the inputs."""
 
-    In a phase of whole rows pieces have two axes, rows and their elements.
+    start: int
+    offset: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the windows."""
+        return self.offset + self.count
+
+
+class _Views:
+    """Finds what an operand is for each tile: a piece of a buffer, or the same number.
+
+    The first tile lies at the begin of the windows of the outputs. In a phase of whole rows pieces have two axes, rows
+    and their elements.
     """
 
-    def __init__(self, run: _Run, phase: Phase, sizes: Sequence[int], offset: int) -> None:
+    def __init__(self, run: _Run, phase: Phase, spots: Sequence[_Spot]) -> None:
         self.run = run
-        self.sizes = sizes
-        self.offset = offset
+        self.spots = spots
+        self.sizes = [spot.count for spot in spots]
         self.row = run.program.row if phase.rows else 0
         self._found: dict[Operand, list[Any]] = {}
 
@@ -243,9 +287,12 @@ class _Views:
             whole, last = (self._shaped(register[: self.sizes[i]]) for i in (0, -1))
             return [*[whole] * (len(self.sizes) - 1), last]
         buffers = self.run.inputs if operand.kind == "input" else self.run.outputs
-        begin = self.offset if operand.kind == "input" else 0
-        window = buffers[operand.index][0][begin : begin + sum(self.sizes)]
-        return [self._shaped(piece) for piece in torch.split_with_sizes(window, list(self.sizes))]
+        begin = self.spots[0].offset if operand.kind == "output" else 0
+        buffer = buffers[operand.index][0][self.spots[0].offset - begin : self.spots[-1].end - begin]
+        if len(buffer) == sum(self.sizes):
+            return [self._shaped(piece) for piece in torch.split_with_sizes(buffer, self.sizes)]
+        first = self.spots[0].offset
+        return [self._shaped(buffer[spot.offset - first : spot.end - first]) for spot in self.spots]
 
     def _shaped(self, piece: torch.Tensor) -> torch.Tensor:
         return piece.view(-1, self.row) if self.row else piece

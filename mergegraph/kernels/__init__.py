@@ -12,6 +12,7 @@ import torch
 
 from mergegraph.kernels import sums
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
+from mergegraph.kernels.limit import MagnitudeLimit
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
 from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
 from mergegraph.kernels.packing import PackedMask, UnpackedMask
@@ -29,6 +30,8 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "absolute_sum": partial(sums.BlockSum, sums.magnitudes),
         "dot": partial(sums.BlockSum, sums.products),
         "magnitude_histogram": MagnitudeHistogram,
+        "magnitude_sample": MagnitudeHistogram,
+        "magnitude_limit": MagnitudeLimit,
         "bucket_histogram": BucketHistogram,
         "count": Count,
         "smallest": partial(Extreme, torch.amin, inf),
@@ -70,6 +73,7 @@ __all__ = [
     "SCALARS",
     "SCANS",
     "Limit",
+    "MagnitudeLimit",
     "Tile",
     "count_nonfinite",
     "kth_magnitude",

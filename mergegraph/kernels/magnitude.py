@@ -1,4 +1,4 @@
-"""Find the k-th largest magnitude of a tensor exactly, in two passes and little memory.
+"""Find the k-th largest magnitude of many tensors exactly, in two passes and little memory.
 
 The first pass counts the elements by the upper 15 magnitude bits, the second those of one bucket by the lower 16.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -58,27 +58,28 @@ def kth_magnitude(coarse: Histogram, fine: Histogram, k: float) -> Limit:
 
     MergeGraphError (MG451) if k is NaN.
     """
-    rank = _rank(coarse, k)
+    rank = rank_of(k, int(coarse.sum()))
     nonfinite = int(coarse[INFINITY >> _LOW_BITS :].sum())
     if rank == 0:
         return Limit(MAGNITUDE, ties=0, equal=0, nonfinite=nonfinite)
-    bucket, above = _locate(coarse, rank)
-    low, more = _locate(fine, rank - above)
+    bucket, above = locate(coarse, rank)
+    low, more = locate(fine, rank - above)
     bits = bucket << _LOW_BITS | low
     return Limit(bits, ties=rank - above - more, equal=int(fine[low]), nonfinite=nonfinite)
 
 
-def _rank(coarse: Histogram, k: float) -> int:
+def rank_of(k: float, size: int) -> int:
+    """Return k as a whole number from 0 to `size`. MergeGraphError (MG451) if it is NaN."""
     if k != k:
         raise MergeGraphError(
             Diagnostic("MG451", "the number of elements to keep is not a number: the density is NaN", status=1)
         )
-    return max(0, int(min(k, int(coarse.sum()))))
+    return max(0, int(min(k, size)))
 
 
-def _locate(counts: Histogram, rank: int) -> tuple[int, int]:
+def locate(counts: npt.NDArray[np.integer[Any]], rank: int) -> tuple[int, int]:
     """Return the bucket of the element of this rank from above, and how many elements are in higher ones."""
-    seen = np.cumsum(counts[::-1])
+    seen = np.cumsum(counts[::-1], dtype=np.int64)
     position = int(np.searchsorted(seen, rank))
     bucket = len(counts) - 1 - position
     return bucket, int(seen[position] - counts[bucket])
@@ -157,8 +158,8 @@ class BucketHistogram:
 
     def __init__(self, scalars: tuple[Histogram, float]) -> None:
         coarse, k = scalars
-        rank = _rank(coarse, k)
-        self._bucket = _locate(coarse, rank)[0] << _LOW_BITS if rank else None
+        rank = rank_of(k, int(coarse.sum()))
+        self._bucket = locate(coarse, rank)[0] << _LOW_BITS if rank else None
         self._counter: _Counter | None = None
 
     def update(self, tile: Tile, x: torch.Tensor) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +13,32 @@ from mergegraph.kernels.bits import library
 from mergegraph.kernels.buffers import Loan, shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
-_LEAVES = 16
+_WIDE = 1024
+_NARROW = 16
 
 
 class BlockSum:
     """Adds up float64 values, one per element, block by block; `write(room, *parts)` computes them.
 
-    A block is padded with zeros to a power of two and halved, the upper half added to the lower one, until 16 values
-    are left; these are added to the total in order. So the width of a CPU's vectors doesn't matter.
+    A block is a matrix with rows of 1024 values, the last one padded with zeros. Its rows are added up one after the
+    other, their sum likewise as rows of 16, and the 16 values that are left are added to the total in order. So the
+    width of a CPU's vectors doesn't matter.
     """
 
     def __init__(self, write: Callable[..., torch.Tensor], scalars: tuple[()] = ()) -> None:
         self._write = write
         self._total = 0.0
         self._filled = 0
-        self._loan: Loan[_Block] | None = None
+        self._loan: Loan[torch.Tensor] | None = None
 
     def update(self, tile: Tile, *tensors: torch.Tensor) -> None:
         """Take in the next tile."""
-        self._loan = self._loan or Loan(_Block, tensors[0].device)
+        self._loan = self._loan or Loan(_block, tensors[0].device)
         block = self._loan.value
         flat = [tensor.view(-1) for tensor in tensors]
         for _, place, part in tile.blocks():
             self._filled = place + part.stop - part.start
-            self._write(block.values[place : self._filled], *(tensor[part] for tensor in flat))
+            self._write(block[place : self._filled], *(tensor[part] for tensor in flat))
             if self._filled == BLOCK:
                 self._close(block)
 
@@ -47,33 +48,35 @@ class BlockSum:
             self._close(self._loan.value)
         return self._total
 
-    def _close(self, block: _Block) -> None:
-        for value in block.halved(self._filled):
+    def _close(self, block: torch.Tensor) -> None:
+        for value in _folded(block, self._filled):
             self._total += value
         self._filled = 0
 
 
-class _Block:
-    """Room for the float64 values of a block, and its halves, quarters, … as numpy arrays on CPUs."""
+def _block(device: torch.device) -> torch.Tensor:
+    return torch.empty(BLOCK, dtype=torch.float64, device=device)
 
-    def __init__(self, device: torch.device) -> None:
-        self.values = torch.empty(BLOCK, dtype=torch.float64, device=device)
-        self._add = library(self.values).add
-        self._raw: Any = self.values.numpy() if self._add is np.add else self.values
-        sizes = [BLOCK >> level for level in range(1, BLOCK.bit_length()) if BLOCK >> level >= _LEAVES]
-        self._halves = [(size, self._raw[:size], self._raw[size : 2 * size]) for size in sizes]
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def halved(self, count: int) -> list[float]:
-        """Return the last 16 sums of the first `count` values. Overwrites the values."""
-        padded = max(_LEAVES, 1 << (count - 1).bit_length())
-        if count < padded:
-            self._raw[count:padded] = 0.0
-        for size, low, high in self._halves:
-            if size < padded:
-                self._add(low, high, out=low)
-        leaves: list[float] = self._raw[:_LEAVES].tolist()
-        return leaves
+def _folded(block: torch.Tensor, count: int) -> list[float]:
+    """Return the last 16 sums of the first `count` values. Overwrites what comes after these."""
+    size = -(-count // _WIDE) * _WIDE
+    if size > count:
+        block[count:size] = 0.0
+    if library(block) is not np:
+        return _summed(_summed(block[:size].view(-1, _WIDE)).view(-1, _NARROW)).tolist()
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = np.add.reduce(block.numpy()[:size].reshape(-1, _WIDE), axis=0)
+        # Running sums are taken in order; a plain sum of narrow rows may go by pairs.
+        leaves: list[float] = np.add.accumulate(wide.reshape(-1, _NARROW), axis=0)[-1].tolist()
+    return leaves
+
+
+def _summed(rows: torch.Tensor) -> torch.Tensor:
+    total = rows[0].clone()
+    for row in rows[1:]:
+        total += row
+    return total
 
 
 def copy(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -11,12 +11,17 @@ from mergegraph.ops.histogram_count import histogram_count
 from mergegraph.ops.inclusive_limit import inclusive_limit
 from mergegraph.ops.kth_magnitude import kth_magnitude
 from mergegraph.ops.magnitude_histogram import magnitude_histogram
+from mergegraph.ops.magnitude_limit import magnitude_limit
+from mergegraph.ops.magnitude_sample import magnitude_sample
 from mergegraph.ops.over_model import over_model
 
 
 @dataclass(frozen=True, slots=True)
 class Magnitudes:
-    """The magnitudes of a tensor `x`, or of all tensors of the model that `scope` names."""
+    """The magnitudes of a tensor `x`, or of all tensors of the model that `scope` names.
+
+    `histogram` counts them, those of a large tensor in part.
+    """
 
     x: Node
     histogram: Node
@@ -30,7 +35,7 @@ class Magnitudes:
     def limit(self, k: Node | float) -> Node:
         """Return the k-th largest: of a tensor with exactly k elements within, of a model with all that equal it."""
         if self.scope == "tensor":
-            return kth_magnitude(self.histogram, bucket_histogram(self.x, self.histogram, k), k)
+            return magnitude_limit(self.x, self.histogram, k, size=self.x.tensor.count)
         bucket = bucket_histogram(self.x, self.histogram, k)
         whole = over_model(bucket, group=self.scope, part=_name(as_node(k)))
         return inclusive_limit(kth_magnitude(self.histogram, whole, k))
@@ -38,9 +43,9 @@ class Magnitudes:
 
 def magnitudes(x: Node, scope: str = "tensor") -> Magnitudes:
     """Return the magnitudes of a tensor, or of all tensors of a model."""
-    histogram = magnitude_histogram(x)
-    whole = histogram if scope == "tensor" else over_model(histogram, group=scope, part="histogram")
-    return Magnitudes(x, whole, scope)
+    if scope == "tensor":
+        return Magnitudes(x, magnitude_sample(x), scope)
+    return Magnitudes(x, over_model(magnitude_histogram(x), group=scope, part="histogram"), scope)
 
 
 def _name(node: Node) -> str:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from mergegraph.dtypes import FLOAT32
 from mergegraph.ir.graph import InputRef, TensorRef
-from mergegraph.plan.program import TILE, Phase, Program
+from mergegraph.plan.program import SAMPLE_SHARE, SAMPLE_TILE, TILE, Phase, Program
 
 KERNEL_SCRATCH = 4 * 4
 """Bytes per element of a tile that a kernel with a state may allocate for its own use: four tiles of 32 bits."""
@@ -111,6 +111,20 @@ def phase_window(program: Program, phase: Phase, window: int) -> int:
     if not phase.rows or window >= program.elements:
         return window
     return max(program.row_tile, window // program.row_tile * program.row_tile)
+
+
+def sample_starts(program: Program, phase: Phase) -> tuple[range, int]:
+    """Return where the parts begin that a sampled phase takes, and the elements of each; the last may be shorter."""
+    part = program.row_tile if phase.rows else SAMPLE_TILE
+    return range(0, program.elements, SAMPLE_SHARE * part), part
+
+
+def phase_elements(program: Program, phase: Phase) -> int:
+    """Return how many elements of each of its inputs a phase needs."""
+    if not phase.sampled:
+        return program.elements
+    starts, part = sample_starts(program, phase)
+    return sum(min(part, program.elements - start) for start in starts)
 
 
 def buffer_window(program: Program, window: int) -> int:

@@ -10,7 +10,7 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.ir.graph import Graph, InputRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.group import CopyOf, Group, group
-from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes
+from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes, phase_elements
 from mergegraph.plan.program import TILE, Program, compile_program
 from mergegraph.plan.stages import stages
 from mergegraph.sizes import format_size
@@ -223,5 +223,6 @@ def unit_reads(unit: Unit, programs: Sequence[Program], places: Places) -> int:
     """Return how many bytes a unit reads: once where it is resident, once per phase that needs them elsewhere."""
     if isinstance(unit, Copy) or unit.resident:
         return sum(places(ref).nbytes for ref in unit.inputs)
-    phases = programs[unit.program].phases
-    return sum(places(unit.inputs[i]).nbytes for phase in phases for i in phase.reads)
+    program = programs[unit.program]
+    shares = ((phase_elements(program, phase) / max(1, program.elements), phase.reads) for phase in program.phases)
+    return sum(round(places(unit.inputs[i]).nbytes * share) for share, reads in shares for i in reads)

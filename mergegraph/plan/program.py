@@ -18,6 +18,15 @@ from mergegraph.plan.order import least_peak_orders
 TILE = 65_536
 """Elements of a tile. It is part of the meaning of a reduction, so it is the same everywhere."""
 
+SAMPLED_FROM = 1 << 20
+"""Elements of a tensor from which on a sample takes only a part of it."""
+
+SAMPLE_TILE = 16_384
+"""Elements of a part that a sample takes, where no whole rows are needed."""
+
+SAMPLE_SHARE = 16
+"""A sample takes one part of so many."""
+
 Kind: TypeAlias = Literal["register", "input", "output", "scalar"]
 
 
@@ -53,12 +62,14 @@ class Instruction:
 class Phase:
     """One pass over the tiles: `tiles` run on each of them, `scalars` once after the last.
 
-    `reads` are the inputs it needs, `writes` the outputs it completes. With `rows` its tiles are of whole rows.
+    `reads` are the inputs it needs, `writes` the outputs it completes. With `rows` its tiles are of whole rows. If it
+    is `sampled`, it only sees some of them.
     """
 
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     rows: bool
+    sampled: bool
     tiles: tuple[Instruction, ...]
     scalars: tuple[Instruction, ...]
 
@@ -185,7 +196,10 @@ class _Compiler:
         tiles = _Allocation(self, [draft.needed[i] for i in sequence], draft.outputs).instructions()
         reads = sorted({self.inputs.index(leaf) for leaf in _leaves_below(draft.needed)})
         rows = any(OPS[node.op].locality is Locality.ROWWISE for node in draft.needed)
-        return Phase(tuple(reads), draft.outputs, rows, tuple(tiles), self._scalars(draft.number + 1))
+        reductions = [node for node in draft.needed if is_reduction(node)]
+        sampled = not draft.outputs and all(_is_sample(node) for node in reductions)
+        scalars = self._scalars(draft.number + 1)
+        return Phase(tuple(reads), draft.outputs, rows, sampled, tuple(tiles), scalars)
 
     def _scalars(self, level: int) -> tuple[Instruction, ...]:
         """Return the arithmetic on scalars that can be done before phase `level`, and no earlier."""
@@ -266,6 +280,11 @@ class _Allocation:
 def is_reduction(node: Node) -> bool:
     """Tell whether a node folds tiles into a scalar."""
     return not is_leaf(node) and any(is_tile(child) for child in node.inputs) and not is_tile(node)
+
+
+def _is_sample(node: Node) -> bool:
+    """Tell whether a reduction is content with a part of its tensor."""
+    return node.op == "magnitude_sample" and node.inputs[0].tensor.count >= SAMPLED_FROM
 
 
 def is_tile(node: Node) -> bool:

@@ -149,7 +149,8 @@ def _program(program: Program) -> Iterator[str]:
         f"{counted(program.registers, 'register')}"
     )
     for i, phase in enumerate(program.phases):
-        text = f"  phase {i + 1} reads {_places('i', phase.reads)}: {_kernels(phase)}"
+        verb = "samples" if phase.sampled else "reads"
+        text = f"  phase {i + 1} {verb} {_places('i', phase.reads)}: {_kernels(phase)}"
         yield from wrap(text, WIDTH - GUTTER, subsequent_indent="    ")
 
 
@@ -199,8 +200,8 @@ def _instructions(program: Program) -> Iterator[str]:
         yield "  first"
         yield from (f"    {instruction}" for instruction in program.prologue)
     for i, phase in enumerate(program.phases):
-        tiles = "tile of whole rows" if phase.rows else "tile"
-        yield f"  phase {i + 1}, for each {tiles} of {_places('i', phase.reads)}"
+        tiles = ("some tiles" if phase.sampled else "each tile") + (" of whole rows" if phase.rows else "")
+        yield f"  phase {i + 1}, for {tiles} of {_places('i', phase.reads)}"
         yield from (f"    {instruction}" for instruction in phase.tiles)
         if phase.scalars:
             yield "  then"

@@ -3,14 +3,14 @@ from types import ModuleType
 import pytest
 import torch
 
-from mergegraph.kernels import magnitude, random, rows, sums, threshold
+from mergegraph.kernels import limit, magnitude, random, rows, sums, threshold
 
 
 @pytest.fixture(params=["numpy", "torch"])
 def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test twice: with the integer arithmetic of CPUs, and with that of other devices."""
     if request.param == "torch":
-        for module in (magnitude, random, rows, sums, threshold):
+        for module in (limit, magnitude, random, rows, sums, threshold):
             _use_torch(module, monkeypatch)
 
 

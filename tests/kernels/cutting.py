@@ -17,12 +17,14 @@ class Cut:
         self.size = size
         self.tiles = [Tile(a, b - a) for a, b in pairwise(edges)]
 
-    def reduce(self, name: str, scalars: tuple[object, ...], *arrays: np.ndarray) -> object:
-        kernel = REDUCTIONS[name](scalars)
+    def reduce(self, name: str, scalars: tuple[object, ...], *arrays: np.ndarray, **settings: int) -> object:
+        kernel = REDUCTIONS[name](scalars, **settings)
         tensors = [torch.from_numpy(array) for array in arrays]
-        for tile in self.tiles:
-            kernel.update(tile, *(t[tile.start : tile.start + tile.count] for t in tensors))
-        return kernel.result()
+        while True:
+            for tile in self.tiles:
+                kernel.update(tile, *(t[tile.start : tile.start + tile.count] for t in tensors))
+            if name != "magnitude_limit" or not kernel.again():
+                return kernel.result()
 
     def scan(self, name: str, scalars: tuple[object, ...], *arrays: np.ndarray) -> np.ndarray:
         kernel = SCANS[name](scalars)

@@ -61,6 +61,8 @@ def stateful(arrays: np.ndarray) -> None:
     show("magnitude_histogram", coarse)
     show("bucket_histogram", fine)
     show("threshold", cut.scan("threshold", (kth_magnitude(coarse, fine, 1000),), x))
+    limit = cut.reduce("magnitude_limit", (cut.reduce("magnitude_sample", (), x), 1000), x, size=SIZE)
+    show("magnitude_limit", np.array([limit.bits, limit.ties, limit.equal]))
     show("random_mask", cut.scan("random_mask", (0.4, 12345)))
     show("uniform", cut.scan("uniform", (12345,)))
     rows(x[:70_000].reshape(70, 1000) / 50, y[:70_000].reshape(70, 1000) / 50)

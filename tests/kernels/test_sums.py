@@ -1,4 +1,6 @@
+import functools
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from mergegraph.kernels import REDUCTIONS, Tile, count_nonfinite
 
 BLOCK = 65_536
-SIZES = [0, 1, 15, 16, 17, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 4097]
+SIZES = [0, 1, 15, 16, 17, 1000, 1023, 1024, 1025, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 4097]
 
 REFERENCE = {
     "sum": lambda x, y: x.astype(np.float64),
@@ -24,11 +26,9 @@ def _in_order(values):
     total = 0.0
     for start in range(0, len(values), BLOCK):
         block = values[start : start + BLOCK].tolist()
-        size = max(16, 1 << (len(block) - 1).bit_length())
-        block += [0.0] * (size - len(block))
-        while len(block) > 16:
-            half = len(block) // 2
-            block = [a + b for a, b in zip(block[:half], block[half:], strict=True)]
+        for width in (1024, 16):
+            block += [0.0] * (-len(block) % width)
+            block = [functools.reduce(operator.add, block[i::width]) for i in range(width)]
         for value in block:
             total += value
     return total
