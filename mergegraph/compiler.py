@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
 MAX_RECIPE_BYTES = 1 << 20
+
+STANDARD_INPUT = "-"
+"""What stands for standard input in the place of a recipe's path."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,10 @@ class Compilation:
         return checkpoint
 
     def _read_import(self, path: str) -> Source:
-        return read_source(self.folder / os.path.expanduser(path))
+        place = self.folder / os.path.expanduser(path)
+        if not place.is_file() and os.path.lexists(place):
+            raise OSError(0, "this is a folder" if place.is_dir() else "this is no file")
+        return read_source(place)
 
     def _exists(self, path: str) -> bool:
         return os.path.lexists(self.folder / os.path.expanduser(path))
@@ -174,8 +181,14 @@ def resources(memory: int | None, workers: int | None, *, loaded: bool) -> Resou
 
 
 def read_recipe(path: Path, *, exact: bool = True) -> Compilation:
-    """Return the compilation of a recipe file. MergeGraphError (MG540) if it can't be read."""
+    """Return the compilation of a recipe file, or with `-` of standard input.
+
+    MergeGraphError (MG540) if it can't be read. Paths of models begin at the folder of the file, at the current folder
+    for standard input.
+    """
     try:
+        if str(path) == STANDARD_INPUT:
+            return Compilation(_decoded("<stdin>", sys.stdin.buffer.read(MAX_RECIPE_BYTES + 1)), Path(), exact)
         return Compilation(read_source(path), path.parent, exact)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -187,9 +200,12 @@ def read_recipe(path: Path, *, exact: bool = True) -> Compilation:
 def read_source(path: Path) -> Source:
     """Return the text of a file. OSError if it can't be read or is no text."""
     with path.open("rb") as file:
-        data = file.read(MAX_RECIPE_BYTES + 1)
+        return _decoded(str(path), file.read(MAX_RECIPE_BYTES + 1))
+
+
+def _decoded(name: str, data: bytes) -> Source:
     try:
-        return Source(str(path), data.decode("utf-8-sig"))
+        return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
             raise OSError(0, "it is UTF-16 text; save it as UTF-8") from None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -87,8 +87,8 @@ def merge(
     targets = output_paths(recipe.saves, out)
     layouts = [layout(compilation, index) for index in range(len(recipe.saves))]
     checkpoints = [compilation.checkpoints[model] for model in recipe.models]
-    _make_parents(targets, checkpoints)
     with ExitStack() as stack:
+        stack.callback(_remove_empty, _make_parents(targets, checkpoints))
         outputs = []
         for save, target, shards in zip(recipe.saves, targets, layouts, strict=True):
             directory = OutputDirectory.create(
@@ -138,19 +138,34 @@ def _fetch_small_files(compilation: Compilation) -> None:
             licence_of(compilation.checkpoints[model])
 
 
-def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> None:
-    """Make the folders that outputs go into, unless they would lie inside an input: that is refused later."""
+def _make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> list[Path]:
+    """Make the folders that outputs go into, unless they would lie inside an input: that is refused later.
+
+    Return those that were not there, the outermost first.
+    """
     inputs = [path.resolve() for path in _input_paths(checkpoints)]
+    made: list[Path] = []
     for target in targets:
         parent = target.resolve().parent
         if any(parent.is_relative_to(path) for path in inputs):
             continue
+        new = [folder for folder in (parent, *parent.parents) if not os.path.lexists(folder)]
+        made += reversed(new)
         try:
             parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            _remove_empty(made)
             reason = "a file is in its place" if isinstance(error, FileExistsError) else error.strerror
             message = f"the folder for the output can't be made: {reason}"
             raise MergeGraphError(Diagnostic("MG641", message, place=str(parent))) from None
+    return made
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders in which nothing is, inner ones first: where a run has left nothing, they are not left either."""
+    for folder in reversed(folders):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def output_paths(saves: tuple[Save, ...], out: Path | None) -> list[Path]:
@@ -178,9 +193,13 @@ def _refuse_outside(saves: tuple[Save, ...]) -> None:
 
 
 def layout(compilation: Compilation, index: int) -> Layout:
-    """Return where every tensor of a save will lie."""
+    """Return where every tensor of a save will lie. MergeGraphError (MG616 to MG618) for what no file can hold."""
+    save = compilation.recipe.saves[index]
     tensors = [OutputTensor(t.name, t.root.tensor.dtype, _shape(compilation, t)) for t in _tensors(compilation, index)]
-    return plan_layout(tensors, compilation.recipe.saves[index].shard_size)
+    try:
+        return plan_layout(tensors, save.shard_size)
+    except MergeGraphError as error:
+        raise MergeGraphError(*(replace(d, labels=(Label(save.span),)) for d in error.diagnostics)) from None
 
 
 def _tensors(compilation: Compilation, index: int) -> Iterator[GraphTensor]:

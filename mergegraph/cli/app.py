@@ -134,12 +134,23 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 def _stopped(how: str, arguments: Iterable[str], code: int) -> int:
     words = list(arguments)
-    if "run" in words:
+    if _command_of(words) == "run":
         again = shlex.join([*words, *([] if "--resume" in words else ["--resume"])])
         click.echo(f"{how}; nothing is lost, go on with: mergegraph {again}", err=True)
     else:
         click.echo(how, err=True)
     return code
+
+
+def _command_of(words: list[str]) -> str | None:
+    """Return which command the words of a command line call."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--ops":
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return None
 
 
 def _refused(error: OSError) -> int:

@@ -286,7 +286,7 @@ class Lowering:
             raise Unlowerable
         op = OPS[node.op]
         applied = op.apply([_computable(n) for n in inputs], self._attributes(node, state.save))
-        problem = _out_of_range(op, applied) or op.problem(applied)
+        problem = _out_of_range(op, applied, self.recipe.called(node)) or op.problem(applied)
         if problem:
             self.faults.problem(node, name, problem)
         return applied
@@ -350,15 +350,15 @@ class Lowering:
             self.faults.too_long(ramp, layers)
 
 
-def _out_of_range(op: Op[Any], node: Node) -> str | None:
-    """Return what is wrong with the numbers of a node that must be fractions, None if nothing is."""
+def _out_of_range(op: Op[Any], node: Node, called: str) -> str | None:
+    """Return what is wrong with the numbers of a node that must be fractions, given to the function `called`."""
     given = op.group(node.inputs)
     for parameter in op.parameters:
         if parameter.kind == "Fraction":
             found = given[parameter.name]
             for value in map(const_value, found if parameter.many else [found]):
                 if value is not None and not 0.0 <= value <= 1.0:
-                    return f"`{parameter.name}` of `{op.name}` must lie between 0 and 1; here it is {value:.6g}"
+                    return f"`{parameter.name}` of `{called}` must lie between 0 and 1; here it is {value:.6g}"
     return None
 
 

@@ -358,6 +358,8 @@ def _told_of_call(found: Diagnostic, definition: Definition, call: s.Call, given
     labels = tuple(_outside(label, definition, call, given) for label in found.labels)
     moved = replace(found, labels=tuple(dict.fromkeys(labels)))
     name = next((name for name, argument in given.items() if argument.span == moved.labels[0].span), None)
+    if found.code == "MG225" and name is not None:
+        return replace(moved, message=f"`{name}` of `{definition.syntax.name.name}` can't have this value")
     if found.code != "MG220" or name is None:
         return moved
     value = given[name].value
@@ -375,7 +377,7 @@ def _outside(label: Label, definition: Definition, call: s.Call, given: Mapping[
     """Return a label inside the text of the prelude as one at the argument that is used there, or at the call."""
     if label.span.source is not definition.syntax.span.source:
         return label
-    argument = given.get(label.span.text)
+    argument = given.get(label.span.text.rpartition("=")[2].strip())
     return Label(argument.span if argument else call.span, label.text)
 
 

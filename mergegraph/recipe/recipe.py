@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -79,6 +80,11 @@ class Recipe:
     def parents(self, save: Save) -> list[Node]:
         """Return the checkpoints that have a say in one output, in order of first use."""
         return [node for node in postorder([save.value, *save.needed]) if node.op == "model"]
+
+    def called(self, node: Node) -> str:
+        """Return the function that was called where a node was written: the method that an operation is a part of."""
+        found = re.match(r"(?:\w+\.)*(\w+)\s*\(", self.spans[node].text) if node in self.spans else None
+        return found[1] if found else node.op
 
     def name(self, node: Node) -> str:
         """Return what a node is called in the recipe; without a name a model is its source, others their operation."""

@@ -35,6 +35,7 @@ from mergegraph.write.os import REAL, Os
 from mergegraph.write.partial import Partial
 from mergegraph.write.publish import clean_up, publish, withdraw
 from mergegraph.write.refusals import refuse_existing, refuse_place
+from mergegraph.write.signals import signals_deferred
 
 
 class OutputDirectory:
@@ -161,6 +162,10 @@ class OutputDirectory:
             replace = refuse_existing(self._os, self._partial.target, overwrite=self._overwrite)
             self._replaced_now = publish(self._os, self._partial, self._journal, replace=replace)
 
+    def _sync(self) -> None:
+        with reporting(self._partial.target, RESUME):
+            sync_directory(self._os, self._partial.target.parent)
+
     def _withdraw(self) -> None:
         withdraw(self._os, self._partial, self._replaced_now)
 
@@ -210,23 +215,31 @@ def commit_all(outputs: Sequence[tuple[OutputDirectory, Mapping[str, bytes]]]) -
     """Publish the outputs of one run, each with small files by their path in it: all of them, or none.
 
     The index is added where there is one. Everything that is likely to fail comes before the first output gets its
-    name. Raise MG613 when tensors are missing and MG614 when a shard does not read back, besides
-    what writing raises; the partial directories are then still there.
+    name; signals wait until the last one has. Raise MG613 when tensors are missing and MG614 when a shard does not read
+    back, besides what writing raises; the partial directories are then still there.
     """
     for output, small_files in outputs:
         output._prepare(small_files)
+    with signals_deferred():
+        _publish_all([output for output, _ in outputs])
+    for output, _ in outputs:
+        output._finish()
+
+
+def _publish_all(outputs: Sequence[OutputDirectory]) -> None:
+    """Rename every output, then wait until all names are on the disk; take all back where one of these fails."""
     published: list[OutputDirectory] = []
     try:
-        for output, _ in outputs:
+        for output in outputs:
             output._publish()
             published.append(output)
+        for output in outputs:
+            output._sync()
     except BaseException:
         for output in reversed(published):
             with suppress(OSError):
                 output._withdraw()
         raise
-    for output in published:
-        output._finish()
 
 
 def _names(path: Path) -> set[str]:

@@ -18,7 +18,7 @@ RESUME = "continue with `--resume`: what is finished is kept"
 
 @contextmanager
 def reporting(path: Path, *help: str) -> Iterator[None]:
-    """Raise an OSError of the block as MG605 (forbidden), MG608 (disk full) or MG610 (anything else)."""
+    """Raise an OSError of the block as MG605 (forbidden), MG608 (full), MG682 (too large) or MG610 (anything else)."""
     try:
         yield
     except OSError as error:
@@ -29,6 +29,10 @@ def _diagnostic(error: OSError, path: Path, help: tuple[str, ...]) -> Diagnostic
     if error.errno in _FULL:
         free = "free some space on this disk, or choose an output on another one"
         return Diagnostic("MG608", "the disk is full", place=str(path), help=(free, *help), status=4)
+    if error.errno == errno.EFBIG:
+        message = "a file of the output is larger than the system lets files be here"
+        limit = 'raise the limit (`ulimit -f unlimited`), or save smaller shards: `save … with shard_size="1GB"`'
+        return Diagnostic("MG682", message, place=str(path), help=(limit, *help), status=4)
     if error.errno in _FORBIDDEN:
         return Diagnostic("MG605", f"writing is not allowed here: {_reason(error)}", place=str(path), help=help)
     return Diagnostic("MG610", f"writing failed: {_reason(error)}", place=str(path), help=help)

@@ -6,27 +6,22 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from mergegraph.write.files import remove_tree, sync_directory
+from mergegraph.write.files import remove_tree
 from mergegraph.write.journal import Journal
 from mergegraph.write.os import Os
 from mergegraph.write.partial import Partial
 
 
 def publish(os_: Os, partial: Partial, journal: Journal, *, replace: bool) -> tuple[str, ...]:
-    """Rename the model to the output, what it replaces aside, and wait until both names are on the disk.
+    """Rename the model to the output, what it replaces aside. The names are not on the disk yet.
 
-    Return the new name of what was replaced, if anything was. Raise OSError after having put both back.
+    Return the new name of what was replaced, if anything was. Raise OSError after having put it back.
     """
     replaced = _set_aside(os_, partial.target, journal) if replace else ()
     try:
         os_.rename(partial.model, partial.target)
     except OSError:
         _put_back(os_, partial.target, replaced)
-        raise
-    try:
-        sync_directory(os_, partial.target.parent)
-    except OSError:
-        withdraw(os_, partial, replaced)
         raise
     return replaced
 

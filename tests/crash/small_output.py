@@ -54,6 +54,7 @@ def small_files(out):
         seed=None,
         save={"path": "out"},
         inputs=(),
+        imports={},
         versions=VERSIONS,
         layout=LAYOUT,
         digests=out.done,

@@ -1,0 +1,153 @@
+"""What happens at the edges of a run: odd inputs, refusals, limits, signals."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from families import make_family
+from safetensors.numpy import save_file
+
+from mergegraph.cli import app
+from mergegraph.cli.app import run
+from mergegraph.write import directory
+from mergegraph.write.signals import signals_deferred
+
+RECIPE = 'save mean(model("./a"), model("./b")) to "deep/er/out"\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    make_family(tmp_path, models=("a", "b"))
+    (tmp_path / "mean.merge").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "this is no file"), (os.mkdir, "this is a folder")])
+def test_only_files_are_imported(folder, capsys, make, what):
+    make("odd.merge")
+    (folder / "r.merge").write_text(f'import "odd.merge"\n{RECIPE}')
+    assert run(["check", "r.merge"]) == 2
+    assert capsys.readouterr().err == (
+        "error[MG250]: `odd.merge` can't be read\n"
+        "  ┌─ r.merge:1:8\n"
+        '1 │ import "odd.merge"\n'
+        f"  │        ^^^^^^^^^^^ {what}\n"
+        "  = help: paths of imports begin at the recipe's folder\n\n"
+    )
+
+
+def test_recipes_come_from_standard_input_too(folder, monkeypatch, capsys):
+    for command in (["check", "-"], ["run", "-"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(RECIPE.encode())))
+        assert run(command) == 0
+    assert (folder / "deep" / "er" / "out" / "model.safetensors").exists()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"save nothing")))
+    assert run(["check", "-"]) == 2
+    assert "┌─ <stdin>:1:13" in capsys.readouterr().err
+
+
+def test_a_refused_run_leaves_no_folders(folder, monkeypatch, capsys):
+    (folder / "file").touch()
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(directory, "refuse_place", _refuse)
+    assert run(["run", "mean.merge"]) == 1
+    assert run(["run", "mean.merge", "file/out"]) == 1
+    assert "error[MG641]" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def _refuse(*_):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_an_empty_output_is_refused_with_its_place(tmp_path, monkeypatch, capsys):
+    save_file({}, tmp_path / "none.safetensors")
+    (tmp_path / "r.merge").write_text('save model("./none.safetensors") to "out"\n')
+    monkeypatch.chdir(tmp_path)
+    assert run(["run", "r.merge"]) == 1
+    assert capsys.readouterr().err == (
+        "error[MG616]: the output has no tensors\n"
+        "  ┌─ r.merge:1:1\n"
+        '1 │ save model("./none.safetensors") to "out"\n'
+        "  │ ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n\n"
+    )
+
+
+def test_a_limit_on_files_is_told_as_such(folder):
+    code = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from mergegraph.cli.app import run\nsys.exit(run(['run', 'mean.merge']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "error[MG682]: a file of the output is larger than the system lets files be here\n" in done.stderr
+    assert "raise the limit (`ulimit -f unlimited`), or save smaller shards" in done.stderr
+    assert not (folder / "deep").exists()
+
+
+def test_only_an_interrupted_run_can_be_resumed(folder, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mergegraph.compiler.read_recipe", interrupted)
+    assert run(["check", "run"]) == app.INTERRUPTED
+    assert capsys.readouterr().err.strip() == "interrupted"
+    (folder / "own.py").touch()
+    assert run(["--ops", "own.py", "run", "mean.merge"]) == app.INTERRUPTED
+    assert capsys.readouterr().err.endswith("go on with: mergegraph --ops own.py run mean.merge --resume\n")
+
+
+def test_messages_name_what_was_called(folder, capsys):
+    (folder / "r.merge").write_text(
+        'base = model("./a")\nb = model("./b")\n'
+        'save ties(b, base=base, density=select { "*.mlp.*": 5, _: 1 }) to "x"\n'
+        'save dare_ties(b, base=base, rescale="soft") to "y"\n'
+    )
+    assert run(["check", "r.merge"]) == 2
+    assert "error[MG225]: `rescale` of `dare_ties` can't have this value" in capsys.readouterr().err
+    text = (folder / "r.merge").read_text().splitlines()
+    (folder / "r.merge").write_text("\n".join(text[:3]))
+    assert run(["check", "r.merge"]) == 2
+    assert "error[MG323]: `density` of `ties` must lie between 0 and 1; here it is 5" in capsys.readouterr().err
+
+
+def test_signals_wait_for_all_names_to_be_given(folder, monkeypatch):
+    (folder / "two.merge").write_text('a = model("./a")\nsave a to "one"\nsave a to "two"\n')
+    publish = directory.publish
+
+    def interrupted(*arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        return publish(*arguments, **named)
+
+    monkeypatch.setattr(directory, "publish", interrupted)
+    assert run(["run", "two.merge"]) == app.INTERRUPTED
+    assert (folder / "one" / "mergegraph.json").exists()
+    assert (folder / "two" / "mergegraph.json").exists()
+
+
+def test_deferred_signals_come_afterwards_and_only_there():
+    done = []
+
+    def interrupted():
+        with signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of the block")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["all of the block"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def elsewhere():
+        with signals_deferred():
+            done.append("in a thread")
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert done[1:] == ["in a thread"]
