@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Merge: run RECIPE and write its outputs.
 
-    `-` reads the recipe from standard input. OUT replaces the path of a single `save`, and is the folder of several. An output appears under its name when it is
-    complete, and not before.
+    `-` reads the recipe from standard input. OUT replaces the path of a single `save`, and is the folder of several. An
+    output appears under its name when it is complete, and not before.
 
     \b
     Example:
