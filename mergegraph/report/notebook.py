@@ -124,7 +124,7 @@ def _table(rows: Iterable[Iterable[str]]) -> str:
 def _image(svg: str, title: str) -> str:
     """Return a picture as an image, so that its styles stay inside it."""
     data = b64encode(svg.encode()).decode()
-    return f'<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}">'
+    return f'<img style="max-width: 100%" alt="{_text(title)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _code(text: str) -> str:

@@ -25,9 +25,11 @@ def _lines(steps: Sequence[Step], plan: Plan) -> Iterator[str]:
         f'viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="memory over units">'
     )
     blue = colours("checkpoint")
-    yield f"<style>text{{font:12px sans-serif;fill:{TEXT}}}.page{{fill:{PAGE}}}.steps{{fill:{blue.border}}}"
+    yield f"<style>text{{font:12px sans-serif;fill:{TEXT}}}.page{{fill:{PAGE}}}"
+    yield f".steps{{fill:{blue.fill};stroke:{blue.border}}}"
     yield "line{stroke-width:1.5;stroke-dasharray:5 4}.peak{stroke:#2563eb}.bound{stroke:#16a34a}"
-    yield f"@media(prefers-color-scheme:dark){{text{{fill:{DARK_TEXT}}}.page{{fill:{DARK_PAGE}}}}}</style>"
+    yield f"@media(prefers-color-scheme:dark){{text{{fill:{DARK_TEXT}}}.page{{fill:{DARK_PAGE}}}"
+    yield f".steps{{fill:{blue.dark_fill};stroke:{blue.dark_border}}}}}</style>"
     yield '<rect class="page" width="100%" height="100%"/>'
     yield f'<path class="steps" d="{_area(steps, most, units(plan))}"/>'
     for name, text, nbytes in (

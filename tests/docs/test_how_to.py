@@ -77,3 +77,23 @@ def test_own_operation(models, capsys):
         expected = base[name] + sum(np.sign(d) * np.maximum(np.abs(d) - by, 0) for d in ds)
         ref.assert_close(tensor, expected, [base[name], *ds], name=name)
     shutil.rmtree("shrunk")
+
+
+def test_see_the_graph(models):
+    (recipe,) = blocks("see-the-graph.md", "")
+    Path("ties.merge").write_text(recipe)
+    commands("see-the-graph.md")
+    written = {path.name: path.read_text() for path in Path().iterdir() if path.is_file()}
+    assert sorted(written) == [
+        "q_proj.svg",
+        "small.html",
+        "ties.dot",
+        "ties.html",
+        "ties.merge",
+        "ties.mmd",
+        "ties.svg",
+    ]
+    assert '"budget_bytes":1000000000' in written["small.html"]
+    images = re.findall(r"\]\((images/[^)]+)\)", (PAGES / "see-the-graph.md").read_text("utf-8"))
+    assert all((PAGES / image).read_bytes().startswith(b"\x89PNG") for image in images)
+    assert len(images) == 2

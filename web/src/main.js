@@ -153,9 +153,8 @@ function toggle(id) {
   reveal(canvas, id);
 }
 
-function goItem(item, { open = false } = {}) {
+function goItem(item) {
   for (let up = item.parent; up; up = up.parent) state.open.add(up.id);
-  if (open) state.open.add(item.id);
   go(state.tab, item.id);
 }
 

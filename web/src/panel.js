@@ -1,7 +1,7 @@
 // Say all that is known of what is chosen.
 
 import { h } from "./dom.js";
-import { breakable, codeLine, excerpt, facts, link, links, parameter, section } from "./parts.js";
+import { breakable, codeLine, excerpt, facts, links, parameter, prose, section } from "./parts.js";
 import { itemId } from "./scene.js";
 import { count, ranges, size } from "./spell.js";
 import { member, nameOf, places, readName } from "./tensors.js";
@@ -104,7 +104,7 @@ const operationFacts = (known, node) =>
   known
     ? section(
         "Operation",
-        h("p", {}, known.summary),
+        h("p", {}, prose(known.summary)),
         facts([
           ["locality", known.locality],
           ["paper", known.paper && `arXiv:${known.paper}`],

@@ -2,6 +2,7 @@
 
 import { h, s } from "./dom.js";
 import { ranges } from "./spell.js";
+import { valueAt } from "./tensors.js";
 
 export const section = (title, ...content) => h("section", {}, h("h3", {}, title), ...content);
 
@@ -13,6 +14,9 @@ export function facts(pairs) {
 
 /** Let a long name break behind its dots, slashes and underscores. */
 export const breakable = (name) => name.split(/(?<=[._/])/).flatMap((part) => [part, h("wbr")]);
+
+/** Show what stands between backticks as code. */
+export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 
 export const link = (text, action, note) =>
   h("button", { class: "link", type: "button", click: action }, h("span", {}, text), note ? h("small", {}, note) : null);
@@ -50,17 +54,9 @@ export function parameter({ label, values }, family, number) {
     { class: "parameter" },
     h("b", {}, label),
     h("code", {}, `${points[0].value} … ${points.at(-1).value}`),
-    chart(points, number === undefined ? null : at(values, number)),
+    chart(points, number === undefined ? null : valueAt(values, number)),
     h("details", {}, h("summary", {}, "by layer"), h("pre", { tabindex: "0" }, table(points))),
   );
-}
-
-function at(values, number) {
-  for (const [value, run] of values) {
-    if (number < run) return value;
-    number -= run;
-  }
-  return null;
 }
 
 /** Return runs of equal values with the layers that they hold for. */

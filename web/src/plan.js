@@ -74,12 +74,11 @@ function grow(element, share) {
   return element;
 }
 
-const table = (heads, rows) =>
-  h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": heads[0] },
-    h("table", {}, h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)),
-  );
+function table(heads, rows) {
+  const head = heads.map((name, i) => h("th", { scope: "col", class: rows[0]?.children[i].className }, name));
+  const whole = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": heads[0] }, whole);
+}
 
 function inputs(plan) {
   const most = Math.max(...plan.inputs.map((found) => found.nbytes));

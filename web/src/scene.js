@@ -1,7 +1,7 @@
 // Decide what is on the canvas: boxes, boxes of boxes, arrows; what is folded stands for all that is in it.
 
 import { count, ranges, size } from "./spell.js";
-import { nameOf, readName } from "./tensors.js";
+import { readName } from "./tensors.js";
 
 const PATH = /^o\d+(?:\/\d+)*/;
 
@@ -129,5 +129,3 @@ function operation(data, item, node) {
 
 /** Return the id of the item that a box belongs to: its own, or that of the family around an operation. */
 export const itemId = (id) => id.match(PATH)?.[0];
-
-export const title = (item) => (item.type === "family" ? nameOf(item) : item.title);

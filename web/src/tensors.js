@@ -84,9 +84,9 @@ function starredNumbers(family) {
   ]);
 }
 
-/** Return the value that a parameter has for a member. */
-export function valueAt(parameter, number) {
-  for (const [value, run] of parameter.values) {
+/** Return the value that a parameter, given in runs of equal values, has for a member. */
+export function valueAt(values, number) {
+  for (const [value, run] of values) {
     if (number < run) return value;
     number -= run;
   }

@@ -77,7 +77,7 @@ function draw(state) {
 function ticks(top) {
   const rough = top / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((found) => found >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((found) => found >= rough);
   return Array.from({ length: Math.floor(top / step) + 1 }, (_, i) => i * step);
 }
 
