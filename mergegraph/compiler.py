@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from mergegraph.checkpoint.adapter import Adapter, open_adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
 from mergegraph.ir.graph import Graph, InputRef, RowsRef, TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.lower.lower import lower
@@ -19,7 +20,7 @@ from mergegraph.machine import available_bytes, processors, resident_bytes
 from mergegraph.optimize.pipeline import Applied, optimize
 from mergegraph.plan.plan import Plan
 from mergegraph.plan.planner import Resources, plan
-from mergegraph.recipe.recipe import Recipe, text_attribute
+from mergegraph.recipe.recipe import Recipe, donor, text_attribute
 from mergegraph.recipe.resolve import resolve
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
@@ -75,9 +76,18 @@ class Compilation:
         return resolve(self.syntax, self._read_import, self._exists)
 
     @cached_property
+    def adapters(self) -> Mapping[Node, Adapter]:
+        """The adapters, their configurations and headers read."""
+        return {node: found for node, found in self._opened.items() if isinstance(found, Adapter)}
+
+    @cached_property
     def checkpoints(self) -> Mapping[Node, Checkpoint]:
-        """The models, their headers read."""
-        found: dict[Node, Checkpoint] = {}
+        """The models and the tensors of adapters, their headers read."""
+        return {n: found.checkpoint if isinstance(found, Adapter) else found for n, found in self._opened.items()}
+
+    @cached_property
+    def _opened(self) -> Mapping[Node, Checkpoint | Adapter]:
+        found: dict[Node, Checkpoint | Adapter] = {}
         errors: list[Diagnostic] = []
         for model in self.recipe.models:
             try:
@@ -96,7 +106,7 @@ class Compilation:
 
     @cached_property
     def _lowered(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
-        return lower(self.recipe, self.checkpoints, self.alignments.saves)
+        return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves)
 
     @property
     def graph(self) -> Graph:
@@ -147,12 +157,25 @@ class Compilation:
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
         found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
-        return (*self.text_warnings, *self.recipe.warnings, *found, *self.alignments.warnings, *self._lowered[1])
+        strangers = (self._stranger(node, adapter) for node, adapter in self.adapters.items())
+        found += [*filter(None, strangers), *self.alignments.warnings, *self._lowered[1]]
+        return (*self.text_warnings, *self.recipe.warnings, *found)
 
-    def _open(self, model: Node) -> Checkpoint:
-        revision = model.attribute("revision")
+    def _stranger(self, node: Node, adapter: Adapter) -> Diagnostic | None:
+        """Return a warning where an adapter says that it was trained on another model than it is added to."""
+        base = self.checkpoints[donor(self.recipe.anchors[node])]
+        stated, known = adapter.config.base, (base.source, base.config.get("_name_or_path"))
+        if not stated or any(isinstance(name, str) and _last(name) == _last(stated) for name in known):
+            return None
+        message = f"this adapter was trained on `{escape(stated)}`, and is added to `{escape(base.source)}`"
+        return Diagnostic("MG386", message, (Label(self.recipe.spans[node]),), severity="warning")
+
+    def _open(self, model: Node) -> Checkpoint | Adapter:
+        source, revision = text_attribute(model, "source"), model.attribute("revision")
         assert revision is None or isinstance(revision, str)
-        checkpoint = open_checkpoint(text_attribute(model, "source"), relative_to=self.folder, revision=revision)
+        if model.op == "lora":
+            return open_adapter(source, relative_to=self.folder, revision=revision)
+        checkpoint = open_checkpoint(source, relative_to=self.folder, revision=revision)
         if checkpoint.quantized:
             raise MergeGraphError(
                 Diagnostic(
@@ -210,6 +233,11 @@ def _decoded(name: str, data: bytes) -> Source:
         if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
             raise OSError(0, "it is UTF-16 text; save it as UTF-8") from None
         raise OSError(0, f"it is not UTF-8 text, at byte {error.start}") from None
+
+
+def _last(name: str) -> str:
+    """Return the last part of a path or of an id on the Hub."""
+    return name.rstrip("/").rpartition("/")[2].lower()
 
 
 def _labelled(diagnostic: Diagnostic, label: Label) -> Diagnostic:

@@ -341,7 +341,7 @@ def _stacks(compilation: Compilation, save: Save, donor: Checkpoint) -> list[Sta
 
 def layer_origins(compilation: Compilation, value: Node) -> dict[str, dict[int, tuple[Node, int]]]:
     """Return, for every layer of a value by stack and number, the model it is a change of and its number there."""
-    namer = Namer(compilation.recipe, compilation.checkpoints)
+    namer = Namer(compilation.recipe, compilation.checkpoints, compilation.adapters)
     names = namer.names(value)
     found: dict[str, dict[int, tuple[Node, int]]] = {}
     for name in names.names:

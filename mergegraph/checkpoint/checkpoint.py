@@ -123,7 +123,7 @@ def _lone_file(source: str, path: Path) -> Checkpoint:
         source=source,
         root=None,
         files=headers,
-        tensors=_tensors(headers),
+        tensors=tensors_of(headers),
         config=MappingProxyType({}),
         commit=None,
         stacks=find_stacks(headers[0].tensors),
@@ -146,12 +146,12 @@ def _on_hub(source: str, repository: Repository) -> Checkpoint:
 
 def _in_folder(source: str, folder: Folder) -> Checkpoint:
     weights = find_weights(folder)
-    headers = _headers(folder, weights.files)
+    headers = headers_of(folder, weights.files)
     findings = tuple(_findings(folder, weights, headers))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         raise MergeGraphError(*errors)
-    tensors = _tensors(headers)
+    tensors = tensors_of(headers)
     return Checkpoint(
         source=source,
         root=folder.path,
@@ -166,7 +166,8 @@ def _in_folder(source: str, folder: Folder) -> Checkpoint:
     )
 
 
-def _headers(folder: Folder, paths: Sequence[Path]) -> tuple[Header, ...]:
+def headers_of(folder: Folder, paths: Sequence[Path]) -> tuple[Header, ...]:
+    """Return the headers of weights files in a folder; of those on the Hub only the first bytes are downloaded."""
     headers: list[Header] = []
     errors: list[Diagnostic] = []
     local = (partial(read_header, path) for path in paths)
@@ -197,7 +198,8 @@ def _doubled(headers: Sequence[Header]) -> list[str]:
     return [name for name, count in counts.items() if count > 1]
 
 
-def _tensors(headers: Sequence[Header]) -> Mapping[str, Tensor]:
+def tensors_of(headers: Sequence[Header]) -> Mapping[str, Tensor]:
+    """Return the tensors of several files, in natural order of their names."""
     found = [
         Tensor(entry.name, entry.dtype, entry.shape, file, entry.begin, entry.nbytes)
         for file, header in enumerate(headers)

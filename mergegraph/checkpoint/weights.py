@@ -96,7 +96,7 @@ def _missing(names: list[str], folder: Folder) -> MergeGraphError:
 def _no_weights(names: list[str], folder: Folder) -> MergeGraphError:
     others = list(filter(other_format, names))
     if ADAPTER in names:
-        advice = "merge it into its base first: adapters can't be merged yet"
+        advice = "add it to the model that it was trained on: `base + lora(…)`"
         return fault("MG521", "this is an adapter, not a model", folder.path, advice)
     if others:
         return fault("MG522", f"the weights are not in safetensors: {listed(others)}", folder.path, CONVERT)

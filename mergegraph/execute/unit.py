@@ -71,7 +71,8 @@ def run_compute(
         given = [*unit.keys, *(totals[name] for name in unit.totals), *(tables[name] for name in unit.tables)]
         return _Run(unit, program, inputs, outputs, arena, cancelled, given).run()
     except MergeGraphError as error:
-        place = listed(dict.fromkeys(x.name for x in unit.targets or unit.inputs))
+        read = (*unit.inputs, *unit.matrices)
+        place = listed(dict.fromkeys(x.name for x in unit.targets or read))
         raise MergeGraphError(*(d if d.place else replace(d, place=place) for d in error.diagnostics)) from None
 
 
@@ -122,16 +123,20 @@ class _Run:
         self.elements = program.elements
         self.window = max(1, unit.window)
         self.written = max(1, output_window(program, self.window, resident=unit.resident))
-        held, written = buffer_window(program, self.window), buffer_window(program, self.written)
-        self.inputs = [arena.tensor(t.dtype, held) for t in program.inputs]
+        window, written = buffer_window(program, self.window), buffer_window(program, self.written)
+        self.inputs = [arena.tensor(t.dtype, window) for t in program.inputs]
         self.outputs = [arena.tensor(t.dtype, written) for t in program.outputs]
         self.registers = [arena.tensor(FLOAT32, program.register_elements)[0] for _ in range(program.registers)]
-        self.scalars: list[Any] = [*given, *[None] * (program.scalars - program.given)]
+        self.matrices = [arena.tensor(t.dtype, t.count) for t in program.matrices]
+        held = [matrix.view(t.shape) for (matrix, _), t in zip(self.matrices, program.matrices, strict=True)]
+        self.scalars: list[Any] = [*given, *held, *[None] * (program.scalars - program.given)]
         self.digests = [TensorDigest() for _ in unit.targets]
         self.nonfinite = [0] * len(unit.targets)
         self.loaded: set[int] = set()
 
     def run(self) -> Done:
+        for ref, (_, raw) in zip(self.unit.matrices, self.matrices, strict=True):
+            self.files.read(ref, 0, raw)
         self._arithmetic(self.program.prologue)
         for phase in self.program.phases:
             self._phase(phase)

@@ -64,7 +64,7 @@ Binding: TypeAlias = InputRef | Key | Total | Table
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """A tensor to be written: `root` computes it from leaves `input(i)` and `key(i)`, bound by `bindings[i]`.
+    """A tensor to be written: `root` computes it from leaves such as `input(i)` and `key(i)`, bound by `bindings[i]`.
 
     Tensors with the same shapes and parameters have the same `root` object: it is their template.
     """
@@ -104,6 +104,11 @@ def input_leaf(index: int, type: TensorType) -> Node:
     return intern("input", (), (("index", index),), type)
 
 
+def matrix_leaf(index: int, type: TensorType) -> Node:
+    """Return the leaf that stands for the tensor bound at `index`, all of which is in memory while a unit runs."""
+    return intern("matrix", (), (("index", index),), type)
+
+
 def key_leaf(index: int) -> Node:
     """Return the leaf that stands for the random key bound at `index`."""
     return intern("key", (), (("index", index),), TensorType(FLOAT64, ()))
@@ -126,7 +131,7 @@ def const(value: float) -> Node:
 
 def is_leaf(node: Node) -> bool:
     """Tell whether a node is bound from outside: a tensor, a key, a table, or a statistic of a whole model."""
-    return node.op in ("input", "key", "table", "total")
+    return node.op in ("input", "matrix", "key", "table", "total")
 
 
 def leaf_index(leaf: Node) -> int:

@@ -21,6 +21,7 @@ from mergegraph.ir.graph import (
     is_leaf,
     key_leaf,
     leaf_index,
+    matrix_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
@@ -137,4 +138,5 @@ def _plain_leaf(node: Node) -> bool:
     if not is_leaf(node):
         return False
     index = leaf_index(node)
-    return node in (input_leaf(index, node.tensor), key_leaf(index), table_leaf(index))
+    plain = (input_leaf(index, node.tensor), matrix_leaf(index, node.tensor), key_leaf(index), table_leaf(index))
+    return node in plain

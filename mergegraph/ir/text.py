@@ -26,6 +26,7 @@ from mergegraph.ir.graph import (
     const,
     input_leaf,
     key_leaf,
+    matrix_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, intern
@@ -33,6 +34,8 @@ from mergegraph.ir.print import counted, print_graph
 from mergegraph.ir.types import TensorType
 
 __all__ = ["parse_graph", "print_graph"]
+
+_LEAVES = ("input", "matrix", "key", "table")
 
 SHORTENED = "a text that was shortened for people can't be read back"
 
@@ -174,8 +177,8 @@ class _Lines(Transformer[Token, _Text]):
 
 
 def _leaf(op: str, index: int, type: TensorType) -> Node:
-    if op == "input":
-        return input_leaf(index, type)
+    if op in ("input", "matrix"):
+        return input_leaf(index, type) if op == "input" else matrix_leaf(index, type)
     return key_leaf(index) if op == "key" else table_leaf(index)
 
 
@@ -227,7 +230,7 @@ class _Reader:
     def node(self, definition: _Definition, nodes: Mapping[str, Node]) -> Node:
         type = self.type(definition.type)
         given = definition.arguments
-        if definition.op in ("input", "key", "table") and len(given) == 1 and getattr(given[0], "type", "") == "INT":
+        if definition.op in _LEAVES and len(given) == 1 and getattr(given[0], "type", "") == "INT":
             return _leaf(definition.op, int(cast(Token, given[0])), type)
         operands = [self.operand(token, nodes) for token in given if isinstance(token, Token)]
         return intern(definition.op, operands, [pair for pair in given if not isinstance(pair, Token)], type)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mergegraph.kernels import sums
+from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.limit import MagnitudeLimit
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
@@ -54,6 +55,8 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "row_ranks": RowRanks,
         "gather_rows": GatherRows,
         "pad_rows": PadRows,
+        "low_rank": LowRank,
+        "replace_rows": ReplaceRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,
     }
@@ -63,8 +66,10 @@ SCANS: Mapping[str, Any] = MappingProxyType(
 Those of `kernels.rows`, and the reductions there, get tiles of whole rows, as matrices.
 """
 
-SCALARS: Mapping[str, Any] = MappingProxyType({"kth_magnitude": kth_magnitude, "gathered": gathered})
-"""Every function of scalars that needs what a reduction leaves behind."""
+SCALARS: Mapping[str, Any] = MappingProxyType(
+    {"kth_magnitude": kth_magnitude, "dora_factors": dora_factors, "gathered": gathered}
+)
+"""Every function of scalars that needs what a reduction leaves behind, or a matrix that is held."""
 
 __all__ = [
     "BLOCK",

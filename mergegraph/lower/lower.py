@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
+from mergegraph.checkpoint.adapter import Adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.tied import tied_partner
 from mergegraph.diagnostics import Diagnostic
@@ -23,11 +25,14 @@ from mergegraph.ir.graph import (
     const_value,
     input_leaf,
     key_leaf,
+    leaf_index,
+    matrix_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType, Type
 from mergegraph.keys import random_bits_key
+from mergegraph.lower.changes import changed_by
 from mergegraph.lower.faults import Faults
 from mergegraph.lower.fields import OutsideLayers, field_value
 from mergegraph.lower.names import Namer
@@ -37,6 +42,7 @@ from mergegraph.ops.column_mean import column_mean
 from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.identical import identical
 from mergegraph.ops.pad_rows import pad_rows
+from mergegraph.ops.zeros import zeros
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
 from mergegraph.vocabulary.align import Alignment, Gather
 
@@ -75,13 +81,16 @@ class _Tensor:
 
 
 def lower(
-    recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], alignments: Sequence[Alignment]
+    recipe: Recipe,
+    checkpoints: Mapping[Node, Checkpoint],
+    adapters: Mapping[Node, Adapter],
+    alignments: Sequence[Alignment],
 ) -> tuple[Graph, tuple[Diagnostic, ...]]:
     """Return one expression per output tensor, and warnings. There is an alignment of vocabularies for each save.
 
     MergeGraphError with every fault of shapes, names and types.
     """
-    lowering = Lowering(recipe, checkpoints, alignments)
+    lowering = Lowering(recipe, checkpoints, adapters, alignments)
     tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
     lowering.faults.check()
     surveyed = lowering.survey()
@@ -94,17 +103,23 @@ def lower(
 class Lowering:
     """Lowers the saves of one recipe. Tensors with equal shapes and parameters get the same expression object."""
 
-    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], alignments: Sequence[Alignment]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        checkpoints: Mapping[Node, Checkpoint],
+        adapters: Mapping[Node, Adapter],
+        alignments: Sequence[Alignment],
+    ) -> None:
         self.recipe = recipe
         self.checkpoints = checkpoints
         self.alignments = alignments
-        self.namer = Namer(recipe, checkpoints)
+        self.namer = Namer(recipe, checkpoints, adapters)
         self.faults = Faults(recipe)
         self._models = {node: index for index, node in enumerate(recipe.models)}
         self._types: dict[tuple[Dtype, tuple[int, ...]], TensorType] = {}
         self._applied: dict[tuple[Node, int, tuple[Node, ...]], Node] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._leaf_dtypes: dict[Node, frozenset[Dtype]] = {}
+        self._leaf_dtypes: dict[tuple[Node, frozenset[int]], frozenset[Dtype]] = {}
         self._leaves: dict[tuple[int, TensorType], Node] = {}
         self._constants: dict[float, Node] = {}
         self._checked: set[tuple[Node, Node]] = set()
@@ -180,21 +195,29 @@ class Lowering:
                 return None
         except Unlowerable:
             return None
-        target = self._target(root, save)
+        target = self._target(root, save, state)
         if save.dtype and target.kind == "float" and not target.mergeable:
             self.faults.kept(name, target, save)
         written = root if root.tensor.dtype is target else cast(root, dtype=target.name)
         return OutputTensor(index, name, written, tuple(state.bindings))
 
-    def _target(self, root: Node, save: Save) -> Dtype:
-        """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept."""
-        if root not in self._leaf_dtypes:
-            leaves = frozenset(node.tensor.dtype for node in postorder([root]) if node.op == "input")
-            self._leaf_dtypes[root] = leaves
-        leaves = self._leaf_dtypes[root]
+    def _target(self, root: Node, save: Save, state: _Tensor) -> Dtype:
+        """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept.
+
+        Adapters adopt that of their model, unless it lacks the tensor.
+        """
+        own = frozenset(i for ref, i in state.bindings.items() if self._is_of_model(ref))
+        if (root, own) not in self._leaf_dtypes:
+            found = [node for node in postorder([root]) if node.op == "input"]
+            of_models = [node for node in found if leaf_index(node) in own]
+            self._leaf_dtypes[root, own] = frozenset(node.tensor.dtype for node in of_models or found)
+        leaves = self._leaf_dtypes[root, own]
         if not all(dtype.mergeable for dtype in leaves):
             return root.tensor.dtype
         return DTYPES[save.dtype] if save.dtype else widest(leaves)
+
+    def _is_of_model(self, binding: Binding) -> bool:
+        return isinstance(binding, TensorRef | RowsRef) and self.recipe.models[binding.model].op == "model"
 
     def _lower(self, node: Node, name: str, state: _Tensor) -> Node:
         found = state.done.get((node, name))
@@ -208,6 +231,8 @@ class Lowering:
         if node.op == "select":
             self._check_globs(node, node)
             return self._lower(self.namer.case(node, name), name, state)
+        if node.op == "lora":
+            return self._adapter(node, name, state)
         if node.op == "stack":
             origin = self.namer.origin(node, name)
             return self._lower(origin.value, origin.name, state)
@@ -293,7 +318,7 @@ class Lowering:
 
     def _input(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
         if child.type not in NUMBERS:
-            return self._lower(child, name, state)
+            return self._operand(node, child, name, state)
         if (node, child) not in self._checked:
             self._checked.add((node, child))
             for inner in postorder([child]):
@@ -309,6 +334,45 @@ class Lowering:
         if value not in self._constants:
             self._constants[value] = const(value)
         return self._constants[value] if value else const(value)
+
+    def _operand(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
+        """Return an operand; zeros for a tensor of a model that only the adapter has which is added to it."""
+        try:
+            return self._lower(child, name, state)
+        except Missing:
+            deltas = [other for other in node.inputs if other.type is Type.DELTA and child.type is Type.MODEL]
+            shape = next((s for delta in deltas if (s := self.namer.supplied(delta, name)) is not None), None)
+            if shape is None:
+                raise
+            return zeros(shape=shape)
+
+    def _adapter(self, node: Node, name: str, state: _Tensor) -> Node:
+        """Return what an adapter adds to a tensor."""
+        fitted, base = self.namer.fitted(node), self.recipe.anchors[node]
+        try:
+            model = self._lower(base, name, state)
+        except Missing:
+            if name not in fitted.added:
+                raise
+            model = zeros(shape=fitted.added[name])
+        if not model.tensor.dtype.mergeable:
+            # Nothing can be added to such a tensor, and nothing is: it goes its way as itself.
+            return model
+        changes = fitted.changes.get(name, ())
+        home, inner = self.namer.home(base, name)
+        alignment = self.alignments[state.save]
+        if changes and home in alignment.gathers and inner in alignment.tensors.get(home, ()):
+            message = "an adapter that changes the vocabulary can't be given other tokens: save without `tokenizer` first"
+            self.faults.problem(node, name, message)
+            raise Unlowerable
+        return changed_by(changes, _computable(model), partial(self._held, node, state))
+
+    def _held(self, adapter: Node, state: _Tensor, key: str, whole: bool) -> Node:
+        """Return the leaf of a tensor of an adapter: held in memory, or, if it is `whole`, read in tiles."""
+        tensor = self.checkpoints[adapter].tensors[key]
+        place = state.bind(TensorRef(self._models[adapter], key))
+        leaf = input_leaf if whole else matrix_leaf
+        return leaf(place, TensorType(tensor.dtype, tensor.shape or (1,)))
 
     def _unmergeable(self, node: Node, name: str, inputs: list[Node]) -> Node:
         """Return what integer tensors come to: all must be equal, and one is copied. Other types are refused."""

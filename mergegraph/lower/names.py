@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
 
+from mergegraph.checkpoint.adapter import Adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.layers import Stack, find_stacks, rename, split_layer
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
-from mergegraph.recipe.recipe import Recipe, changed
+from mergegraph.lower.adapters import Fitted, fit
+from mergegraph.recipe.anchors import adapters
+from mergegraph.recipe.recipe import Recipe, changed, donor
 
 POINTS = (Type.MODEL, Type.DELTA, Type.MASK, Type.STAT)
 
@@ -41,9 +44,13 @@ class Origin:
 class Namer:
     """Finds the names of every value of a recipe, once each."""
 
-    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> None:
+    def __init__(
+        self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], adapters: Mapping[Node, Adapter]
+    ) -> None:
         self.recipe = recipe
         self.checkpoints = checkpoints
+        self.adapters = adapters
+        self._fitted: dict[Node, Fitted] = {}
         self._names: dict[Node, Names] = {}
         self._origins: dict[Node, Mapping[str, Origin]] = {}
         self._globs: dict[str, re.Pattern[str]] = {}
@@ -68,6 +75,28 @@ class Namer:
             else:
                 node = self.case(node, name) if node.op == "select" else changed(node)
         return node, name
+
+    def fitted(self, adapter: Node) -> Fitted:
+        """Return how an adapter changes the model that it belongs to. MergeGraphError if it does not fit."""
+        if adapter not in self._fitted:
+            base = self.recipe.anchors[adapter]
+            config = self.checkpoints[donor(base)].config
+            found = fit(self.adapters[adapter], dict(self._shapes(base)), config)
+            if found.problems:
+                raise MergeGraphError(*(self._at(adapter, *problem) for problem in found.problems))
+            self._fitted[adapter] = found
+        return self._fitted[adapter]
+
+    def supplied(self, delta: Node, name: str) -> tuple[int, ...] | None:
+        """Return the shape of a tensor that an adapter in a delta has and its model lacks."""
+        return next((s for a in adapters(delta) if (s := self.fitted(a).added.get(name)) is not None), None)
+
+    def _shapes(self, model: Node) -> Iterator[tuple[str, tuple[int, ...]]]:
+        for name in self.names(model).names:
+            home, inner = self.home(model, name)
+            tensor = self.checkpoints[home].tensors.get(inner)
+            if tensor is not None:
+                yield name, tensor.shape
 
     def case(self, select: Node, name: str) -> Node:
         """Return the case of a `select` that is for this tensor."""
@@ -109,6 +138,9 @@ class Namer:
             return Names(dict.fromkeys(checkpoint.tensors), checkpoint.stacks)
         if node.op == "stack":
             return self._stacked(node)
+        if node.op == "lora":
+            base, added = self.names(self.recipe.anchors[node]), self.fitted(node).added
+            return Names(dict.fromkeys((*base.names, *added)), base.stacks)
         found = [self.names(child) for child in node.inputs if child.type in POINTS]
         if len(found) == 1 or all(names.names == found[0].names for names in found):
             return found[0]

@@ -110,6 +110,7 @@ class Op(Generic[P]):
     caution: Callable[..., str | None] | None
     scalar: Callable[..., Any] | None
     kernel: Callable[..., Any] | None
+    workspace: Callable[[Node], int] | None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Node:
         """Apply the operation; numbers become constants. TypeError if the arguments do not fit the signature."""
@@ -189,6 +190,7 @@ def op(
     caution: Callable[..., str | None] | None = None,
     scalar: Callable[..., Any] | None = None,
     kernel: Callable[..., Any] | None = None,
+    workspace: Callable[[Node], int] | None = None,
 ) -> Callable[[Callable[P, Node | float]], Op[P]]:
     """Declare the decorated function as an operation and register it.
 
@@ -199,8 +201,8 @@ def op(
     as the definition is, and says what is wrong with these arguments, if anything is; `caution` says what is allowed
     and hardly meant, of the numbers that a recipe states as such (None for others). `scalar` computes the operation
     where all inputs are scalars: on float64 numbers, by the rules of IEEE 754, without exceptions. `kernel` is the
-    kernel of a primitive that has none in `kernels/`: it gets tiles and returns one. A trailing underscore of the
-    function's name is not part of the name.
+    kernel of a primitive that has none in `kernels/`: it gets tiles and returns one. `workspace` gives the bytes that
+    the kernel of a node keeps beside its tiles. A trailing underscore of the function's name is not part of the name.
     """
 
     def declare(definition: Callable[P, Node | float]) -> Op[P]:
@@ -220,6 +222,7 @@ def op(
             caution=caution,
             scalar=scalar,
             kernel=kernel,
+            workspace=workspace,
         )
         if declared.name in OPS:
             raise ValueError(f"an operation named {declared.name!r} exists already")

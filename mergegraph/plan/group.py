@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from networkx.utils import UnionFind
 
-from mergegraph.ir.graph import Binding, Graph, InputRef, Key, OutputTensor, RowsRef, Table, TensorRef, Total, renumber
-from mergegraph.ir.node import Node
+from mergegraph.ir.graph import (
+    Binding,
+    Graph,
+    InputRef,
+    Key,
+    OutputTensor,
+    RowsRef,
+    Table,
+    TensorRef,
+    Total,
+    leaf_index,
+    renumber,
+)
+from mergegraph.ir.node import Node, postorder
 from mergegraph.plan.plan import Target
 
 READ = (TensorRef, RowsRef)
@@ -23,12 +35,13 @@ MOST_INPUTS = 32
 class Group:
     """Expressions over common bindings, and the tensors they are written to.
 
-    `totals` are the statistics of whole models that they need, `tables` say which rows of inputs they read, `shares`
-    are the statistics that they add to instead of writing.
+    `inputs` are read in tiles, `matrices` are held whole. `totals` are the statistics of whole models that they need,
+    `tables` say which rows of inputs they read, `shares` are the statistics that they add to instead of writing.
     """
 
     roots: tuple[Node, ...]
     inputs: tuple[InputRef, ...]
+    matrices: tuple[InputRef, ...]
     keys: tuple[int, ...]
     totals: tuple[str, ...]
     tables: tuple[str, ...]
@@ -96,24 +109,43 @@ class _Grouping:
 
     def __init__(self) -> None:
         self._roots: dict[tuple[tuple[Node, tuple[int, ...]], ...], tuple[Node, ...]] = {}
+        self._held: dict[Node, frozenset[int]] = {}
 
     def group(self, members: Sequence[OutputTensor]) -> Group:
-        tensors = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, READ)))
+        tensors = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=False)))
+        matrices = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=True)))
         keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
         totals = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Total)))
         tables = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Table)))
         bindings: list[Binding] = [*tensors, *keys, *totals, *tables]
-        numbers = {b: i for i, b in enumerate(bindings)}
-        pattern = tuple((m.root, tuple(numbers[b] for b in m.bindings)) for m in members)
+        numbers: dict[Binding, int] = {b: i for i, b in enumerate(bindings)}
+        held: dict[Binding, int] = {ref: i for i, ref in enumerate(matrices, len(bindings))}
+        pattern = tuple(
+            (m.root, tuple((held if i in self._matrices(m.root) else numbers)[b] for i, b in enumerate(m.bindings)))
+            for m in members
+        )
         if pattern not in self._roots:
             self._roots[pattern] = tuple(renumber(root, dict(enumerate(places))) for root, places in pattern)
         written = [m for m in members if m.save >= 0]
         return Group(
             self._roots[pattern],
             tuple(tensors),
+            tuple(matrices),
             tuple(key.value for key in keys),
             tuple(total.name for total in totals),
             tuple(table.name for table in tables),
             tuple(Target(m.save, m.name) for m in written),
             tuple(m.name for m in members if m.save < 0),
         )
+
+    def _refs(self, tensor: OutputTensor, *, held: bool) -> Iterator[InputRef]:
+        matrices = self._matrices(tensor.root)
+        for i, binding in enumerate(tensor.bindings):
+            if isinstance(binding, READ) and (i in matrices) == held:
+                yield binding
+
+    def _matrices(self, root: Node) -> frozenset[int]:
+        """Return which bindings of a template are held whole."""
+        if root not in self._held:
+            self._held[root] = frozenset(leaf_index(node) for node in postorder([root]) if node.op == "matrix")
+        return self._held[root]

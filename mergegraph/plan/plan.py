@@ -30,12 +30,14 @@ class Compute:
     """Runs `program` on these inputs. `window` elements of every tensor are in memory at a time.
 
     A unit whose window is its whole tensor is *resident*: it reads once, however many phases its program has. Any
-    other *streams*: each phase reads what it needs again. `totals` are the statistics of whole models that it needs,
-    `tables` say which rows of some inputs it reads, `shares` are the statistics that it finds a share of.
+    other *streams*: each phase reads what it needs again. `matrices` are read whole before the first. `totals` are the
+    statistics of whole models that it needs, `tables` say which rows of some inputs it reads, `shares` are the
+    statistics that it finds a share of.
     """
 
     program: int
     inputs: tuple[InputRef, ...]
+    matrices: tuple[InputRef, ...]
     keys: tuple[int, ...]
     totals: tuple[str, ...]
     tables: tuple[str, ...]
@@ -64,6 +66,11 @@ class Copy:
     def inputs(self) -> tuple[TensorRef, ...]:
         """The tensors it reads."""
         return self.sources
+
+    @property
+    def matrices(self) -> tuple[InputRef, ...]:
+        """The tensors it holds whole: none."""
+        return ()
 
 
 Unit: TypeAlias = Compute | Copy
@@ -140,6 +147,7 @@ def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
     written = output_window(program, window, resident=resident)
     held = sum(aligned(t.dtype.nbytes(buffer_window(program, window))) for t in program.inputs)
     held += sum(aligned(t.dtype.nbytes(buffer_window(program, written))) for t in program.outputs)
+    held += sum(aligned(t.nbytes) for t in program.matrices)
     return held + program.registers * aligned(FLOAT32.nbytes(program.register_elements))
 
 

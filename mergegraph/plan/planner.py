@@ -123,7 +123,7 @@ def _refuse(graph: Graph, groups: Sequence[Group], smallest: Sequence[int], reso
 
 def _name(found: Group) -> str:
     """Return what a group is called: the tensor it writes first, or reads first."""
-    return found.targets[0].name if found.targets else found.inputs[0].name
+    return found.targets[0].name if found.targets else (*found.inputs, *found.matrices)[0].name
 
 
 def _rounded_up(nbytes: int) -> str:
@@ -143,6 +143,7 @@ def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
     return Compute(
         number,
         found.inputs,
+        found.matrices,
         found.keys,
         found.totals,
         found.tables,
@@ -216,13 +217,14 @@ def _summary(
 
 
 def _refs(units: Iterable[Unit]) -> Iterable[InputRef]:
-    return (ref for unit in units for ref in unit.inputs)
+    return (ref for unit in units for ref in (*unit.inputs, *unit.matrices))
 
 
 def unit_reads(unit: Unit, programs: Sequence[Program], places: Places) -> int:
     """Return how many bytes a unit reads: once where it is resident, once per phase that needs them elsewhere."""
+    held = sum(places(ref).nbytes for ref in unit.matrices)
     if isinstance(unit, Copy) or unit.resident:
-        return sum(places(ref).nbytes for ref in unit.inputs)
+        return held + sum(places(ref).nbytes for ref in unit.inputs)
     program = programs[unit.program]
     shares = ((phase_elements(program, phase) / max(1, program.elements), phase.reads) for phase in program.phases)
-    return sum(round(places(unit.inputs[i]).nbytes * share) for share, reads in shares for i in reads)
+    return held + sum(round(places(unit.inputs[i]).nbytes * share) for share, reads in shares for i in reads)

@@ -78,13 +78,14 @@ class Phase:
 class Program:
     """What a unit computes, for every unit of the same template.
 
-    Its tensors have this `shape`. The first `given` scalar slots hold random keys, statistics of whole models and
-    tables of rows when it starts; `prologue` fills those that need no tile. `shares` are the slots of what it adds to
-    such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven least.
+    Its tensors have this `shape`. The first `given` scalar slots hold random keys, statistics of whole models,
+    tables of rows and `matrices` when it starts; `prologue` fills those that need no tile. `shares` are the slots of
+    what it adds to such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven least.
     """
 
     shape: tuple[int, ...]
     inputs: tuple[TensorType, ...]
+    matrices: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     shares: tuple[int, ...]
     given: int
@@ -148,7 +149,7 @@ class _Compiler:
         self.shares = [root for root in roots if not is_tile(root)]
         self.nodes = list(postorder(roots))
         tensors = {leaf_index(n): n for n in self.nodes if n.op == "input"}
-        given = [n for n in self.nodes if n.op in ("key", "table", "total")]
+        given = [n for n in self.nodes if is_leaf(n) and n.op != "input"]
         self.inputs = [tensors[i] for i in sorted(tensors)]
         self.slots = {node: i for i, node in enumerate(sorted(given, key=leaf_index))}
         self.given = len(given)
@@ -164,10 +165,11 @@ class _Compiler:
         drafts = [self._draft(number) for number in range(last + 1)]
         orders = least_peak_orders([draft.tasks for draft in drafts])
         phases = tuple(self._phase(draft, order.sequence) for draft, order in zip(drafts, orders, strict=True))
-        shape = next(n.tensor.shape for n in (*self.roots, *self.inputs))
+        shape = next(n.tensor.shape for n in (*self.roots, *self.inputs, *self.nodes) if is_tile(n))
         return Program(
             shape=shape,
             inputs=tuple(n.tensor for n in self.inputs),
+            matrices=tuple(n.tensor for n in self.slots if n.op == "matrix"),
             outputs=tuple(n.tensor for n in self.roots),
             shares=tuple(self.slots[n] for n in self.shares),
             given=self.given,
@@ -177,8 +179,14 @@ class _Compiler:
             register_bound=max(order.bound for order in orders),
             scalars=len(self.slots),
             scratch=max(sum(_worked_on(i, p, row_tile(shape)) for i in p.tiles) for p in phases),
-            state_bytes=sum(_state_bytes(n.tensor) for n in self.nodes if n in self.slots),
+            state_bytes=sum(map(self._state_bytes, self.nodes)),
         )
+
+    def _state_bytes(self, node: Node) -> int:
+        """Return what a statistic takes, and what the kernel of a node keeps beside its tiles."""
+        held = _statistic_bytes(node.tensor) if node in self.slots and node.op != "matrix" else 0
+        op = OPS.get(node.op)
+        return held + (op.workspace(node) if op and op.workspace else 0)
 
     def _level(self, node: Node) -> int:
         """Return the phase in which a tile can first be computed, or before which a scalar is known."""
@@ -294,7 +302,7 @@ def is_tile(node: Node) -> bool:
     return node.tensor.shape != () and OPS[node.op].returns != "Stat"
 
 
-def _state_bytes(statistic: TensorType) -> int:
+def _statistic_bytes(statistic: TensorType) -> int:
     """Return what a statistic takes; lists of numbers for rows or columns grow, and are moved when they do."""
     return statistic.nbytes * (2 if statistic.dtype is FLOAT64 and statistic.shape else 1)
 

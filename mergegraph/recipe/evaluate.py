@@ -33,13 +33,16 @@ MOST_EFFORT = 100_000
 DEEPEST_VALUE = 150
 """How many expressions may be under evaluation at a time; what evaluates them calls itself for each."""
 
-LATER = frozenset(("lora",))
-"""Functions of the language that this version does not have yet."""
-
 
 SPECIAL: Mapping[str, tuple[Slot, ...]] = MappingProxyType(
     {
         "model": (Slot("source", True, False), Slot("revision", False, False)),
+        "lora": (
+            Slot("source", True, False),
+            Slot("scale", False, False),
+            Slot("base", False, False),
+            Slot("revision", False, False),
+        ),
         "ramp": (Slot("values", True, True), Slot("outside", False, False)),
     }
 )
@@ -61,6 +64,7 @@ class Evaluator:
         self._calls: list[tuple[str, Span, bool]] = []
         self._special: Mapping[str, Callable[[s.Call, Evaluated], Value]] = {
             "model": self._model,
+            "lora": self._lora,
             "ramp": self._ramp,
             "union": lambda call, arguments: union(call, arguments, findings),
             "token": lambda call, arguments: token(call, arguments, findings),
@@ -184,15 +188,6 @@ class Evaluator:
 
     def _unknown_function(self, call: s.Call) -> Value:
         name = call.function.name
-        if name in LATER:
-            self.findings.error(
-                "MG205",
-                f"`{name}` is not available yet",
-                call.function.span,
-                "planned",
-                help=("`mergegraph methods` lists what this version has",),
-            )
-            return FAILED
         known = [*self.functions, *(op.name for op in OPS.values() if not op.internal)]
         meant = did_you_mean(name, known)
         hint = f"{meant[0]}  (`mergegraph methods` lists them)" if meant else "`mergegraph methods` lists them"
@@ -249,22 +244,41 @@ class Evaluator:
 
     def _model(self, call: s.Call, arguments: Evaluated) -> Value:
         given = match(call, arguments, SPECIAL["model"], self.findings)
+        return FAILED if given is None else self._source(call, [], given)
+
+    def _lora(self, call: s.Call, arguments: Evaluated) -> Value:
+        given = match(call, arguments, SPECIAL["lora"], self.findings)
         if given is None:
             return FAILED
-        for name, argument in given.items():
+        base, scale = given.pop("base", None), given.pop("scale", None)
+        model = self.point(base.value, base.span) if base else None
+        if base and not (isinstance(model, Node) and model.type is Type.MODEL):
+            if not failed(model):
+                note = f"this is {with_article(kind(model))}"
+                self.findings.error("MG220", "`base` of `lora` must be a Model", base.span, note)
+            return FAILED
+        adapter = self._source(call, [model] if isinstance(model, Node) else [], given)
+        if scale is None or failed(adapter):
+            return adapter
+        return self.applier.operator("multiply", [(scale.value, scale.span), (adapter, call.span)], call.span)
+
+    def _source(self, call: s.Call, inputs: list[Node], given: Mapping[str, Given]) -> Value:
+        """Return the node that stands for files, after looking whether they are named by strings."""
+        name = call.function.name
+        for parameter, argument in given.items():
             if not isinstance(argument.value, str) or not argument.value:
                 if not failed(argument.value):
                     self.findings.error(
                         "MG225",
-                        f"`{name}` of `model` must be a string",
+                        f"`{parameter}` of `{name}` must be a string",
                         argument.span,
                         f"this is {with_article(kind(argument.value))}",
-                        help=('write `model("./folder")` or `model("org/name", revision="main")`',),
+                        help=(f'write `{name}("./folder")` or `{name}("org/name", revision="main")`',),
                     )
                 return FAILED
         source = self._from_here(str(given["source"].value))
         revision = str(given["revision"].value) if "revision" in given else None
-        node = OPS["model"].apply([], [("source", source), ("revision", revision)])
+        node = OPS[name].apply(inputs, [("source", source), ("revision", revision)])
         return self.applier.placed(node, self._place(call.span))
 
     def _from_here(self, source: str) -> str:

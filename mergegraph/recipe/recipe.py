@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mergegraph.diagnostics import Diagnostic, Source, Span
 from mergegraph.ir.node import Attribute, Node, intern, postorder
 from mergegraph.ir.types import Type
+from mergegraph.recipe.anchors import SOURCES
 from mergegraph.recipe.tokens import Vocabulary
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
@@ -58,9 +59,10 @@ class Save:
 class Recipe:
     """A resolved recipe: names bound, types checked, methods expanded. Nothing has been read yet.
 
-    `models` are the checkpoints that the saves need, in order of first use. `spans` and `names` say where each node
-    was written and what it was called there; `optional` are the globs of `select`s that may match no tensor. `imports`
-    are the texts of imported recipes by their path from the recipe's folder.
+    `models` are the checkpoints that the saves need, adapters among them, in order of first use; `anchors` are the
+    models that adapters belong to. `spans` and `names` say where each node was written and what it was called there;
+    `optional` are the globs of `select`s that may match no tensor. `imports` are the texts of imported recipes by their
+    path from the recipe's folder.
     """
 
     source: Source
@@ -72,6 +74,7 @@ class Recipe:
     warnings: tuple[Diagnostic, ...]
     optional: frozenset[tuple[Node, str]] = frozenset()
     imports: Mapping[str, str] = field(default_factory=dict)
+    anchors: Mapping[Node, Node] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
         """Return the distinct nodes that the saves need, inputs first."""
@@ -79,7 +82,7 @@ class Recipe:
 
     def parents(self, save: Save) -> list[Node]:
         """Return the checkpoints that have a say in one output, in order of first use."""
-        return [node for node in postorder([save.value, *save.needed]) if node.op == "model"]
+        return [node for node in postorder([save.value, *save.needed]) if node.op in SOURCES]
 
     def called(self, node: Node) -> str:
         """Return the function that was called where a node was written: the method that an operation is a part of."""
@@ -88,7 +91,7 @@ class Recipe:
 
     def name(self, node: Node) -> str:
         """Return what a node is called in the recipe; without a name a model is its source, others their operation."""
-        return self.names.get(node) or (text_attribute(node, "source") if node.op == "model" else node.op)
+        return self.names.get(node) or (text_attribute(node, "source") if node.op in SOURCES else node.op)
 
 
 def number(value: float) -> Node:

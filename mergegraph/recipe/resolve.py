@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePosixPath
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
 from mergegraph.ir.node import Node, postorder
 from mergegraph.prelude import prelude_texts
+from mergegraph.recipe.anchors import SOURCES, anchors
 from mergegraph.recipe.evaluate import Evaluator
 from mergegraph.recipe.recipe import Recipe, Save
 from mergegraph.recipe.saves import clashes, save_of
@@ -97,12 +98,14 @@ class _Resolver:
         places = [PurePosixPath(posixpath.normpath(save.path)) for save in self.saves]
         self.findings.diagnostics.extend(clashes(self.saves, places))
         self._unused()
+        values = [save.value for save in self.saves]
+        belonging = anchors(values)
+        self._check_anchors(belonging)
         errors = [d for d in self.findings.diagnostics if d.severity == "error"]
         if errors:
             raise MergeGraphError(*sorted(errors, key=self._position))
-        values = [save.value for save in self.saves]
         needed = [node for save in self.saves for node in save.needed]
-        models = tuple(node for node in postorder([*values, *needed]) if node.op == "model")
+        models = tuple(node for node in postorder([*values, *needed]) if node.op in SOURCES)
         return Recipe(
             self.source,
             tuple(self.saves),
@@ -113,7 +116,19 @@ class _Resolver:
             tuple(sorted(self.findings.diagnostics, key=self._position)),
             frozenset(self.findings.optional),
             MappingProxyType(dict(sorted(self._imported.items()))),
+            {adapter: models[0] for adapter, models in belonging.items()},
         )
+
+    def _check_anchors(self, belonging: Mapping[Node, Sequence[Node]]) -> None:
+        for adapter, models in belonging.items():
+            if len(models) > 1:
+                self.findings.error(
+                    "MG280",
+                    "it is not plain which model this adapter belongs to",
+                    self.findings.spans[adapter],
+                    "it is added to several",
+                    help=("name its base: `lora(…, base=base)`",),
+                )
 
     def _position(self, diagnostic: Diagnostic) -> tuple[bool, int]:
         span = diagnostic.labels[0].span

@@ -48,7 +48,7 @@ class Sharing:
 def inputs(compilation: Compilation, plan: Plan) -> list[Input]:
     """Return the models of a plan in the order of the recipe."""
     used: Counter[int] = Counter()
-    for ref in {ref for unit in plan.units for ref in unit.inputs}:
+    for ref in {ref for unit in plan.units for ref in (*unit.inputs, *unit.matrices)}:
         used[ref.model] += compilation.tensor(ref).nbytes
     return [
         Input(compilation.recipe.name(model), found.source, facts.tensors, facts.nbytes, facts.shards, used[number])

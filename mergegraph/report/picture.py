@@ -20,6 +20,7 @@ from mergegraph.ir.graph import (
 )
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
+from mergegraph.recipe.anchors import SOURCES
 from mergegraph.recipe.recipe import Recipe, Save, text_attribute
 from mergegraph.report.labels import Inline, edge_labels, operation_lines
 from mergegraph.report.recipe_text import node_names
@@ -129,7 +130,7 @@ def _refuse(count: int) -> None:
 
 def _recipe_node(recipe: Recipe, node: Node, id: str, inline: Inline) -> PictureNode:
     name = [recipe.names[node]] if node in recipe.names else []
-    if node.op == "model":
+    if node.op in SOURCES:
         return _node(id, [*name, text_attribute(node, "source")], "checkpoint", "inputs")
     lines = [*name, *operation_lines(node, inline)]
     return _node(id, lines, str(node.type).lower())

@@ -62,7 +62,7 @@ def _unit(compilation: Compilation, unit: Unit) -> dict[str, Any]:
         "resident": unit.resident if isinstance(unit, Compute) else None,
         "window": unit.window,
         "peak_bytes": unit.peak_bytes,
-        "reads": [{"model": ref.model, "name": ref.name} for ref in unit.inputs],
+        "reads": [{"model": ref.model, "name": ref.name} for ref in (*unit.inputs, *unit.matrices)],
         "writes": [{"save": saves[target.save], "name": target.name} for target in unit.targets],
     }
 

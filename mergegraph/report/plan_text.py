@@ -182,6 +182,7 @@ def _unit(compilation: Compilation, plan: Plan, number: int, unit: Unit, shown: 
             *(f"key 0x{key:016x}" for key in unit.keys),
             *(f"total of {escape(name)}" for name in unit.totals),
             *(f"table {name}" for name in unit.tables),
+            *(f"{escape(graph.models[ref.model])}: {escape(ref.name)}, held whole" for ref in unit.matrices),
         ]
         yield from (f"  s{i} = {what}" for i, what in enumerate(given))
     for i, target in enumerate(unit.targets):

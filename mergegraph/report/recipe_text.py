@@ -70,6 +70,9 @@ def expression(node: Node, names: Mapping[Node, str]) -> str:
             return f"ramp({', '.join([*values, *_given(node, 'outside')])})"
         case "model":
             return f"model({', '.join([spell(node.attribute('source')), *_given(node, 'revision')])})"
+        case "lora":
+            base = [f"base={names[child]}" for child in node.inputs]
+            return f"lora({', '.join([spell(node.attribute('source')), *base, *_given(node, 'revision')])})"
         case "layers":
             stack = node.attribute("stack")
             of = "" if stack is None else f"({spell(stack)})"

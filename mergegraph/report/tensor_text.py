@@ -80,7 +80,7 @@ class _Walk:
     spelled: dict[Node, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.namer = Namer(self.compilation.recipe, self.compilation.checkpoints)
+        self.namer = Namer(self.compilation.recipe, self.compilation.checkpoints, self.compilation.adapters)
         self.spelled = node_names(self.compilation.recipe)
 
     def visit(self, node: Node, name: str) -> str:

@@ -264,7 +264,7 @@ def test_adapter(tmp_path):
     assert model_refusal(tmp_path) == (
         "error[MG521]: this is an adapter, not a model\n"
         "  --> …/m\n"
-        "  = help: merge it into its base first: adapters can't be merged yet"
+        "  = help: add it to the model that it was trained on: `base + lora(…)`"
     )
 
 

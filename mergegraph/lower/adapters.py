@@ -1,0 +1,239 @@
+"""Fit an adapter to the model that it belongs to: which of its tensors change which of the model's, and how."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from mergegraph.checkpoint.adapter import WRAPPED, Adapter, Pair
+from mergegraph.checkpoint.tied import EMBEDDINGS, tied_partner
+from mergegraph.diagnostics import escape, listed
+
+Shape: TypeAlias = tuple[int, ...]
+Problem: TypeAlias = tuple[str, str, tuple[str, ...]]
+"""Code, message and help of what does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Adds the product of a pair. It is `transposed` where the model keeps its matrices so; experts are `blocks`."""
+
+    pair: Pair
+    transposed: bool
+    blocks: int
+    scaling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Gives a tensor anew."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Gives some rows anew."""
+
+    key: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """Adds to a bias."""
+
+    key: str
+    scaling: float
+
+
+Change: TypeAlias = Product | Whole | Rows | Bias
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What an adapter does to each tensor of its model, in order, and the shapes of those that only it has."""
+
+    changes: Mapping[str, tuple[Change, ...]]
+    added: Mapping[str, Shape]
+    problems: tuple[Problem, ...]
+
+
+def fit(adapter: Adapter, shapes: Mapping[str, Shape], config: Mapping[str, object]) -> Fitted:
+    """Return how an adapter changes a model with tensors of these shapes and this configuration."""
+    fitting = _Fitting(adapter, shapes, config)
+    fitting.run()
+    return Fitted(
+        {name: tuple(changes) for name, changes in fitting.changes.items()}, fitting.added, tuple(fitting.problems())
+    )
+
+
+@dataclass(slots=True)
+class _Fitting:
+    adapter: Adapter
+    shapes: Mapping[str, Shape]
+    config: Mapping[str, object]
+    changes: defaultdict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
+    added: dict[str, Shape] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+    square: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        for name, key in self.adapter.wholes.items():
+            self._whole(name, key)
+        for module, key in self.adapter.rows.items():
+            self._rows(module, key)
+        for module, key in self.adapter.biases.items():
+            self._bias(module, key)
+        open_ = [pair for pair in self.adapter.pairs if not self._pair(pair, None)]
+        ways = {
+            c.transposed for found in self.changes.values() for c in found if isinstance(c, Product) and c.blocks > 1
+        }
+        turned = ways.pop() if len(ways) == 1 else None
+        self.square = [pair.module for pair in open_ if not self._pair(pair, turned)]
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what does not fit, each kind once."""
+        if self.unused:
+            help = ("is this the model that the adapter was trained on?", "every tensor of an adapter must be used")
+            yield "MG384", f"the model has no tensors for these of the adapter: {listed(self.unused)}", help
+        if self.misfits:
+            yield "MG385", f"the adapter does not fit the shapes of the model: {'; '.join(self.misfits[:5])}", ()
+        if self.square:
+            message = f"these experts are square, and the adapter fits them two ways: {listed(self.square)}"
+            yield "MG387", message, ("merge this adapter with peft",)
+
+    def _find(self, name: str) -> str | None:
+        """Return the model's name for a tensor: the same, or with the first part of the one or the other left out."""
+        shorter = name.partition(".")[2]
+        if name in self.shapes or shorter in self.shapes:
+            return name if name in self.shapes else shorter
+        longer = [full for first in self._firsts() if (full := f"{first}.{name}") in self.shapes]
+        return longer[0] if len(longer) == 1 else None
+
+    def _firsts(self) -> Collection[str]:
+        return dict.fromkeys(name.partition(".")[0] for name in self.shapes)
+
+    def _shape(self, key: str) -> Shape:
+        return self.adapter.checkpoint.tensors[key].shape
+
+    def _misfit(self, name: str, key: str) -> None:
+        self.misfits.append(
+            f"`{escape(name)}` is {list(self.shapes.get(name, ()))}, `{escape(key)}` {list(self._shape(key))}"
+        )
+
+    def _tied(self, name: str) -> str | None:
+        """Return a head that the model reads through its embedding, as a tensor of its own."""
+        partner = tied_partner(name, self.shapes, self.config)
+        if partner is not None:
+            self.added[name] = self.shapes[partner]
+        return name if partner is not None else None
+
+    def _whole(self, name: str, key: str) -> None:
+        found = self._find(name) or self._tied(name)
+        if found is None and self._is_saved(name):
+            found = name
+            self.added[name] = self._shape(key)
+        if found is None:
+            self.unused.append(key)
+        elif self.shapes.get(found, self.added.get(found)) != self._shape(key):
+            self._misfit(found, key)
+        else:
+            self.changes[found].append(Whole(key))
+
+    def _is_saved(self, name: str) -> bool:
+        """Tell whether a tensor is of a module that the adapter says it has whole, such as a head of its own."""
+        parts = name.split(".")
+        return any(
+            saved.split(".") == parts[i : i + saved.count(".") + 1]
+            for saved in self.adapter.config.saved
+            for i in range(len(parts))
+        )
+
+    def _rows(self, module: str, key: str) -> None:
+        found, rows = self._find(f"{module}.weight"), self._trained(module)
+        if found is None or rows is None:
+            self.unused.append(key)
+        elif self._shape(key) != (len(rows), *self.shapes[found][1:]) or max(rows, default=0) >= self.shapes[found][0]:
+            self._misfit(found, key)
+        else:
+            self.changes[found].append(Rows(key, rows))
+
+    def _trained(self, module: str) -> tuple[int, ...] | None:
+        """Return the rows that are trained of an embedding; a list without a name is for that of the input."""
+        tokens = self.adapter.config.tokens
+        named = [rows for name, rows in tokens.items() if name and f".{module}".endswith(f".{name}")]
+        if named or "" not in tokens:
+            return named[0] if named else None
+        return tokens[""] if module.rpartition(".")[2] in EMBEDDINGS else None
+
+    def _bias(self, module: str, key: str) -> None:
+        found = self._find(f"{module}.bias")
+        if found is None:
+            self.unused.append(key)
+        elif self.shapes[found] != self._shape(key):
+            self._misfit(found, key)
+        else:
+            self.changes[found].append(Bias(key, self.adapter.scaling(module)[1]))
+
+    def _pair(self, pair: Pair, turned: bool | None) -> bool:
+        """Find what a pair changes; False if that is not plain yet. `turned` tells how square experts are kept."""
+        targets = self._targets(pair)
+        if not targets:
+            self.unused.extend((pair.a, pair.b))
+            return True
+        found = [product for target in targets for product in self._products(pair, *target)]
+        if not found:
+            self._misfit(targets[0][0], pair.b)
+            return True
+        if len(found) > 1:
+            found = [(name, product) for name, product in found if product.transposed is turned]
+        if len(found) != 1:
+            return False
+        ((name, product),) = found
+        if pair.magnitude and self._norms(product, name) != math.prod(self._shape(pair.magnitude)):
+            self._misfit(name, pair.magnitude)
+        else:
+            self.changes[name].append(product)
+        return True
+
+    def _norms(self, product: Product, name: str) -> int:
+        return self._wanted(name)[-1 if product.transposed else 0]
+
+    def _wanted(self, name: str) -> Shape:
+        return self.shapes[name] if name in self.shapes else self.added[name]
+
+    def _targets(self, pair: Pair) -> list[tuple[str, str]]:
+        """Return the tensors that a pair may change, and what patterns call them: one, or parameters of its module."""
+        module = pair.module.replace(WRAPPED, "")
+        weight = self._find(f"{module}.weight") or self._tied(f"{module}.weight")
+        names = [f"{module}.{target.rpartition('.')[2]}" for target in self.adapter.config.parameters]
+        adapted = [name for name in dict.fromkeys(names) if self._is_adapted(name)]
+        if weight is not None:
+            return [(weight, f"{module}.weight" if f"{module}.weight" in adapted else module)]
+        inner = self._find(f"{module}.in_proj_weight")
+        found = [(inner, module)] if inner else [(known, name) for name in adapted if (known := self._find(name))]
+        return [(name, key) for name, key in found if not any(isinstance(c, Product) for c in self.changes[name])]
+
+    def _is_adapted(self, name: str) -> bool:
+        return any(f".{name}".endswith(f".{target}") for target in self.adapter.config.parameters)
+
+    def _products(self, pair: Pair, name: str, key: str) -> Iterator[tuple[str, Product]]:
+        """Yield the ways in which the product fits a tensor: as it is, transposed, both or none."""
+        rank, scaling = self.adapter.scaling(key)
+        shape, a, b = self._wanted(name), self._shape(pair.a), self._shape(pair.b)
+        experts = len(shape) == 3 and len(a) == 2
+        blocks, inner = (shape[0], shape[1:]) if experts else (1, shape)
+        if a[0] != blocks * rank or len(inner) < 2:
+            return
+        high, wide = b[0], math.prod(a[1:])
+        straight = not pair.embedding and (inner[0], math.prod(inner[1:])) == (high, wide)
+        turned = inner == (wide, high)
+        if straight and turned and not experts:
+            straight = not self.adapter.config.fan_in_fan_out
+            turned = not straight
+        yield from ((name, Product(pair, way, blocks, scaling)) for way in (False, True) if (straight, turned)[way])

@@ -1,0 +1,78 @@
+"""Write what an adapter does to a tensor as an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mergegraph.ir.node import Node
+from mergegraph.lower.adapters import Bias, Change, Product, Rows, Whole
+from mergegraph.ops.add import add
+from mergegraph.ops.cast import cast
+from mergegraph.ops.column_dot import column_dot
+from mergegraph.ops.dora_factors import dora_factors
+from mergegraph.ops.low_rank import low_rank
+from mergegraph.ops.multiply import multiply
+from mergegraph.ops.replace_rows import replace_rows
+from mergegraph.ops.row_dot import row_dot
+from mergegraph.ops.spread_columns import spread_columns
+from mergegraph.ops.spread_rows import spread_rows
+from mergegraph.ops.subtract import subtract
+from mergegraph.ops.vectors import row_count
+from mergegraph.ops.zeros import zeros_like
+
+Leaf = Callable[[str, bool], Node]
+"""Returns the leaf of a tensor of the adapter: read in tiles if it is whole, else held in memory."""
+
+
+def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf) -> Node:
+    """Return the difference that changes make to a tensor of a model."""
+    match changes:
+        case ():
+            return zeros_like(model)
+        case (Bias(key, scaling),):
+            return multiply(_float32(leaf(key, True)), scaling)
+        case (Product(pair) as product,) if not pair.magnitude:
+            return _scaled(product, model, leaf)
+    result = model
+    for change in changes:
+        result = _applied(change, result, leaf)
+    return result if model.op == "zeros" else subtract(result, model)
+
+
+def _applied(change: Change, x: Node, leaf: Leaf) -> Node:
+    """Return a tensor after a change."""
+    match change:
+        case Whole(key):
+            return _float32(leaf(key, True))
+        case Rows(key, rows):
+            return replace_rows(x, leaf(key, False), rows=rows, length=x.tensor.shape[-1])
+        case Bias(key, scaling):
+            return add(x, multiply(_float32(leaf(key, True)), scaling))
+        case Product(pair):
+            moved = add(x, _scaled(change, x, leaf))
+            return _normed(moved, leaf(pair.magnitude, False), change.transposed) if pair.magnitude else moved
+
+
+def _scaled(product: Product, model: Node, leaf: Leaf) -> Node:
+    pair, shape = product.pair, model.tensor.shape
+    length = shape[-1] if product.transposed or product.blocks > 1 else model.tensor.count // max(1, shape[0])
+    b, a = leaf(pair.b, False), leaf(pair.a, False)
+    found = low_rank(b, a, length=length, transposed=product.transposed, blocks=product.blocks, shape=shape)
+    return multiply(found, product.scaling)
+
+
+def _normed(x: Node, magnitudes: Node, transposed: bool) -> Node:
+    """Return a matrix whose vectors have the norms that DoRA gives them: its rows, or columns if it is transposed.
+
+    W' = m · V / ‖V‖, V = W + s B A. arXiv:2402.09353
+    """
+    shape = x.tensor.shape
+    if transposed:
+        squares = column_dot(x, x, columns=x.tensor.count // max(1, shape[0]))
+        return multiply(x, spread_columns(dora_factors(magnitudes, squares), shape=shape))
+    factors = dora_factors(magnitudes, row_dot(x, x, rows=row_count(x.tensor)))
+    return multiply(x, spread_rows(factors, length=x.tensor.count // max(1, shape[0]), shape=shape))
+
+
+def _float32(x: Node) -> Node:
+    return cast(x, dtype="float32") if x.tensor.dtype.name != "float32" else x
