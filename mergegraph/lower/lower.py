@@ -362,7 +362,9 @@ class Lowering:
         home, inner = self.namer.home(base, name)
         alignment = self.alignments[state.save]
         if changes and home in alignment.gathers and inner in alignment.tensors.get(home, ()):
-            message = "an adapter that changes the vocabulary can't be given other tokens: save without `tokenizer` first"
+            message = (
+                "an adapter that changes the vocabulary can't be given other tokens: save without `tokenizer` first"
+            )
             self.faults.problem(node, name, message)
             raise Unlowerable
         return changed_by(changes, _computable(model), partial(self._held, node, state))
