@@ -121,10 +121,9 @@ class _Fitting:
     def _shape(self, key: str) -> Shape:
         return self.adapter.checkpoint.tensors[key].shape
 
-    def _misfit(self, name: str, key: str) -> None:
-        self.misfits.append(
-            f"`{escape(name)}` is {list(self.shapes.get(name, ()))}, `{escape(key)}` {list(self._shape(key))}"
-        )
+    def _misfit(self, name: str, key: str, more: str = "") -> None:
+        shape = list(self._wanted(name))
+        self.misfits.append(f"`{escape(name)}` is {shape}{more}, `{escape(key)}` {list(self._shape(key))}")
 
     def _tied(self, name: str) -> str | None:
         """Return a head that the model reads through its embedding, as a tensor of its own."""
@@ -188,7 +187,8 @@ class _Fitting:
             return True
         found = [product for target in targets for product in self._products(pair, *target)]
         if not found:
-            self._misfit(targets[0][0], pair.b)
+            name, key = targets[0]
+            self._misfit(name, pair.b, f" and rank {self.adapter.scaling(key)[0]}")
             return True
         if len(found) > 1:
             found = [(name, product) for name, product in found if product.transposed is turned]

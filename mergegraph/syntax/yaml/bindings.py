@@ -29,9 +29,14 @@ class Bindings:
 
     def model(self, found: Reference, span: Span) -> str:
         """Return the name of a checkpoint; it is bound where it is named first."""
-        revision = [argument("revision", s.String(found.revision, span))] if found.revision else []
-        value = call(s.Name("model", span), [s.String(found.source, span)], revision)
-        return self._bind(found.source, value, self._models)
+        base = self._bind(found.source, _source("model", found, span), self._models)
+        if found.adapter is None:
+            return base
+        model = s.Name(base, span)
+        adapter = _source("lora", found.adapter, span, argument("base", model))
+        name = self._bind(found.adapter.source, s.Binary("+", model, adapter, span), self._models)
+        self.donors[name] = base
+        return name
 
     def cut(self, model: str, taken: Layers, span: Span) -> str:
         """Return the name of a model that has some layers of another, and all else of it."""
@@ -55,3 +60,9 @@ class Bindings:
             self._values[text] = name
             statements.append(s.Binding(s.Name(name, value.span), value, value.span))
         return self._values[text]
+
+
+def _source(function: str, found: Reference, span: Span, *more: s.Argument) -> s.Call:
+    """Return the call that names files."""
+    revision = [argument("revision", s.String(found.revision, span))] if found.revision else []
+    return call(s.Name(function, span), [s.String(found.source, span)], [*more, *revision])

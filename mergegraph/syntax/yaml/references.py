@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mergegraph.diagnostics import Span
 from mergegraph.syntax.vocabulary import KEYWORDS
 from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.section import Section
@@ -17,10 +16,11 @@ LONGEST_NAME = 40
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A model as a configuration names it. Equal ones are one model, wherever they stand."""
+    """A model as a configuration names it, and the adapter that is added to it. Equal ones are one model everywhere."""
 
     source: str
     revision: str | None
+    adapter: Reference | None = None
 
 
 def reference(tree: Tree, notes: Notes) -> Reference | None:
@@ -30,10 +30,8 @@ def reference(tree: Tree, notes: Notes) -> Reference | None:
     if not isinstance(tree, Scalar) or not tree.text.strip():
         notes.error("MG161", "a model must be a path or a name", head(tree.span), f"this is {kind(tree)}")
         return None
-    base, plus, _ = tree.text.partition("+")
-    if plus:
-        _no_adapters(tree.span, notes)
-    return _revised(base)
+    base, plus, adapter = tree.text.partition("+")
+    return replace(_revised(base), adapter=_revised(adapter)) if plus else _revised(base)
 
 
 def _revised(text: str) -> Reference:
@@ -46,21 +44,19 @@ def _revised(text: str) -> Reference:
 
 def _mapped(tree: Map, notes: Notes) -> Reference | None:
     section = Section(tree, "a model", ("model", "lora", "override_architecture"), notes)
-    if "lora" in section:
-        _no_adapters(section.place("lora"), notes)
     section.need("model", "name it: `model: {path: ./folder}`")
-    inner = section.get("model")
-    if inner is None or not isinstance(inner, Map):
-        return reference(inner, notes) if inner else None
-    path = Section(inner, "a model", ("path", "revision"), notes)
+    model, adapter = section.get("model"), section.get("lora")
+    found, added = _path(model, notes) if model else None, _path(adapter, notes) if adapter else None
+    return replace(found, adapter=added) if found and added else found
+
+
+def _path(tree: Tree, notes: Notes) -> Reference | None:
+    if not isinstance(tree, Map):
+        return reference(tree, notes)
+    path = Section(tree, "a model", ("path", "revision"), notes)
     path.need("path", "name a folder, or a model of the Hub")
     source, revision = path.text("path"), path.text("revision")
     return Reference(source.text, revision.text if revision else None) if source else None
-
-
-def _no_adapters(span: Span, notes: Notes) -> None:
-    help = ("merge the adapter into its base with peft, and name the result",)
-    notes.error("MG205", "adapters are not available yet", span, "planned", help=help)
 
 
 def binding_name(source: str, taken: Collection[str]) -> str:
