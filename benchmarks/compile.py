@@ -1,9 +1,9 @@
-"""Measure what compiling costs: `mergegraph explain` of merges of three fine-tunes, on header-only files of real shapes.
+"""Measure what compiling costs: `mergegraph explain` of merges of three fine-tunes, on empty files of real shapes.
 
     python benchmarks/compile.py [NAME ...] [--merge ties|ramped]
 
-Seconds and peak memory are those of the whole process. What is asked: TIES at the shapes of Llama-3.1-70B in 2 s besides
-the start, planned within 2 GB; at those of DeepSeek-V3-671B in 20 s and 1.5 GB, planned within 4 GB.
+Seconds and peak memory are those of the whole process. What is asked: TIES at the shapes of Llama-3.1-70B in 2 s
+besides the start, planned within 2 GB; at those of DeepSeek-V3-671B in 20 s and 1.5 GB, planned within 4 GB.
 """
 
 from __future__ import annotations

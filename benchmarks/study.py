@@ -2,9 +2,9 @@
 
     python benchmarks/study.py [OUTPUT ...]
 
-The models are those that make_family.py writes. Seconds are those of the whole process, inputs in the page cache. What is
-asked of the study: at most eight times the wall time of its dearest merge alone, and at most two and a half times the
-bytes of all inputs read.
+The models are those that make_family.py writes. Seconds are those of the whole process, inputs in the page cache. What
+is asked of the study: at most eight times the wall time of its dearest merge alone, and at most two and a half times
+the bytes of all inputs read.
 """
 
 from __future__ import annotations
@@ -87,9 +87,11 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> tuple[Cost, dict[
     limits = ["--memory", options.memory, "--workers", options.workers, "--json"]
     command = [sys.executable, "-m", "mergegraph", "run", str(recipe), str(WORK / "out"), *limits]
     cost = measure(command, log)
-    found = json.loads(log.read_text()[log.read_text().rindex('{\n') :])
+    found = json.loads(log.read_text()[log.read_text().rindex("{\n") :])
     shutil.rmtree(WORK)
-    sizes = sum(path.stat().st_size for name in ("base", "a", "b") for path in (options.family / name).glob("*.safetensors"))
+    sizes = sum(
+        path.stat().st_size for name in ("base", "a", "b") for path in (options.family / name).glob("*.safetensors")
+    )
     return cost, {**found, "input_bytes": sizes}
 
 

@@ -68,7 +68,8 @@ def run_compute(
     `totals` are the statistics of whole models that have been found, `tables` those of rows.
     """
     try:
-        given = [*unit.keys, *(totals[name] for name in unit.totals), *(tables[name] for name in unit.tables)]
+        found = (*(totals[name] for name in unit.totals), *(tables[name] for name in unit.tables))
+        given = [*unit.keys, *unit.numbers, *found]
         return _Run(unit, program, inputs, outputs, arena, cancelled, given).run()
     except MergeGraphError as error:
         read = (*unit.inputs, *unit.matrices)

@@ -27,6 +27,13 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A number that differs from layer to layer: a value of a `ramp`."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """A statistic of a whole model, which is found before the tensors that need it are computed."""
 
@@ -59,7 +66,7 @@ class Table:
 InputRef: TypeAlias = TensorRef | RowsRef
 """What is read of a tensor."""
 
-Binding: TypeAlias = InputRef | Key | Total | Table
+Binding: TypeAlias = InputRef | Key | Number | Total | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,11 @@ def key_leaf(index: int) -> Node:
     return intern("key", (), (("index", index),), TensorType(FLOAT64, ()))
 
 
+def number_leaf(index: int) -> Node:
+    """Return the leaf that stands for the number bound at `index`."""
+    return intern("number", (), (("index", index),), TensorType(FLOAT64, ()))
+
+
 def total_leaf(index: int, type: TensorType) -> Node:
     """Return the leaf that stands for the statistic of a whole model that is bound at `index`."""
     return intern("total", (), (("index", index),), type)
@@ -130,8 +142,8 @@ def const(value: float) -> Node:
 
 
 def is_leaf(node: Node) -> bool:
-    """Tell whether a node is bound from outside: a tensor, a key, a table, or a statistic of a whole model."""
-    return node.op in ("input", "matrix", "key", "table", "total")
+    """Tell whether a node is bound from outside: a tensor, a key, a number, a table, or a statistic of a model."""
+    return node.op in ("input", "matrix", "key", "number", "table", "total")
 
 
 def leaf_index(leaf: Node) -> int:
@@ -158,6 +170,24 @@ def map_templates(graph: Graph, function: Callable[[Node], Node]) -> Graph:
         if tensor.root not in done:
             done[tensor.root] = compact(function(tensor.root))
         root, kept = done[tensor.root]
+        return replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept))
+
+    return replace(graph, tensors=tuple(map(mapped, graph.tensors)), surveyed=tuple(map(mapped, graph.surveyed)))
+
+
+def with_constants(graph: Graph) -> Graph:
+    """Return the graph with the numbers of each layer as constants: templates of their own for tensors that differ."""
+    memo: dict[tuple[Node, tuple[tuple[int, Number], ...]], tuple[Node, tuple[int, ...]]] = {}
+
+    def mapped(tensor: OutputTensor) -> OutputTensor:
+        numbers = tuple((i, binding) for i, binding in enumerate(tensor.bindings) if isinstance(binding, Number))
+        if not numbers:
+            return tensor
+        if (tensor.root, numbers) not in memo:
+            values = {i: const(number.value) for i, number in numbers}
+            root = rewrite(tensor.root, lambda n: values[leaf_index(n)] if n.op == "number" else n, {})
+            memo[tensor.root, numbers] = compact(root)
+        root, kept = memo[tensor.root, numbers]
         return replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept))
 
     return replace(graph, tensors=tuple(map(mapped, graph.tensors)), surveyed=tuple(map(mapped, graph.surveyed)))

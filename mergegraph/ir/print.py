@@ -11,6 +11,7 @@ from mergegraph.ir.graph import (
     Binding,
     Graph,
     Key,
+    Number,
     OutputTensor,
     RowsRef,
     Table,
@@ -22,6 +23,7 @@ from mergegraph.ir.graph import (
     key_leaf,
     leaf_index,
     matrix_leaf,
+    number_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
@@ -67,6 +69,8 @@ def binding_text(binding: Binding, names: Sequence[str], name: str | None = None
     """Return `model/tensor`, `model` alone for a tensor `name`; a key in hexadecimal digits; the name of a table."""
     if isinstance(binding, Key):
         return f"key:0x{binding.value:016x}"
+    if isinstance(binding, Number):
+        return f"number:{binding.value!r}"
     if isinstance(binding, Total):
         return f"total:{path_text(binding.name)}"
     if isinstance(binding, Table):
@@ -138,5 +142,5 @@ def _plain_leaf(node: Node) -> bool:
     if not is_leaf(node):
         return False
     index = leaf_index(node)
-    plain = (input_leaf(index, node.tensor), matrix_leaf(index, node.tensor), key_leaf(index), table_leaf(index))
-    return node in plain
+    given = (key_leaf(index), number_leaf(index), table_leaf(index))
+    return node in (input_leaf(index, node.tensor), matrix_leaf(index, node.tensor), *given)

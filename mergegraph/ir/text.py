@@ -19,6 +19,7 @@ from mergegraph.ir.graph import (
     Binding,
     Graph,
     Key,
+    Number,
     OutputTensor,
     RowsRef,
     Table,
@@ -27,6 +28,7 @@ from mergegraph.ir.graph import (
     input_leaf,
     key_leaf,
     matrix_leaf,
+    number_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, intern
@@ -35,7 +37,7 @@ from mergegraph.ir.types import TensorType
 
 __all__ = ["parse_graph", "print_graph"]
 
-_LEAVES = ("input", "matrix", "key", "table")
+_LEAVES = ("input", "matrix", "key", "number", "table")
 
 SHORTENED = "a text that was shortened for people can't be read back"
 
@@ -49,6 +51,7 @@ _TERMINALS = {
     "PATH": "a name",
     "STRING": "a string",
     "KEY": "a key such as `key:0x0`",
+    "NUMBER": "a number such as `number:0.5`",
     "TABLE": "a table such as `table:0`",
     "ROWS": "rows such as `rows:0.0`",
     "FLOAT": "a number",
@@ -98,7 +101,7 @@ class _Tensor:
     place: Token | None
     save: Token
     name: str
-    bindings: list[_Reference | Key | Table]
+    bindings: list[_Reference | Key | Number | Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,9 @@ class _Lines(Transformer[Token, _Text]):
     def key(self, children: list[Token]) -> Key:
         return Key(int(children[0].removeprefix("key:"), 16))
 
+    def number(self, children: list[Token]) -> Number:
+        return Number(float(children[0].removeprefix("number:")))
+
     def table(self, children: list[Token]) -> Table:
         return Table(children[0].removeprefix("table:"))
 
@@ -176,10 +182,13 @@ class _Lines(Transformer[Token, _Text]):
         return _text(children[0])
 
 
+_GIVEN = {"key": key_leaf, "number": number_leaf, "table": table_leaf}
+
+
 def _leaf(op: str, index: int, type: TensorType) -> Node:
     if op in ("input", "matrix"):
         return input_leaf(index, type) if op == "input" else matrix_leaf(index, type)
-    return key_leaf(index) if op == "key" else table_leaf(index)
+    return _GIVEN[op](index)
 
 
 def _text(token: Token) -> str:
@@ -255,8 +264,8 @@ class _Reader:
             self.fail("MG375", f"there is no save {tensor.save}: they are numbered from 0", tensor.save)
         return OutputTensor(save, tensor.name, root, tuple(self.binding(b, tensor.name) for b in tensor.bindings))
 
-    def binding(self, binding: _Reference | Key | Table, name: str) -> Binding:
-        if isinstance(binding, Key | Table):
+    def binding(self, binding: _Reference | Key | Number | Table, name: str) -> Binding:
+        if isinstance(binding, Key | Number | Table):
             return binding
         known = self.model(binding.model)
         if known is None:

@@ -17,6 +17,7 @@ from mergegraph.ir.graph import (
     Binding,
     Graph,
     Key,
+    Number,
     OutputTensor,
     RowsRef,
     Table,
@@ -27,6 +28,7 @@ from mergegraph.ir.graph import (
     key_leaf,
     leaf_index,
     matrix_leaf,
+    number_leaf,
     table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
@@ -123,6 +125,8 @@ class Lowering:
         self._leaves: dict[tuple[int, TensorType], Node] = {}
         self._constants: dict[float, Node] = {}
         self._checked: set[tuple[Node, Node]] = set()
+        self._ramped: dict[Node, frozenset[int]] = {}
+        self._sound: set[tuple[Node, tuple[Node, ...]]] = set()
         self._scopes: dict[tuple[Node, int], str] = {}
 
     def survey(self) -> list[OutputTensor]:
@@ -293,13 +297,50 @@ class Lowering:
         )
 
     def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
-        inputs = [self._input(node, child, name, state) for child in node.inputs]
+        constant = [self._input(node, child, name, state) for child in node.inputs]
+        inputs = self._bound(node, constant, state)
         if node.op in _KEYED and all(n.tensor.dtype.mergeable for n in inputs):
             inputs.append(key_leaf(state.bind(self._key(node, name))))
         key = node, self._vocabulary(state.save) if node.attributes else 0, tuple(inputs)
         if key not in self._applied:
             self._applied[key] = self._applicable(node, name, inputs, state)
+        if self._ramps(node):
+            self._check_numbers(node, name, [*constant, *inputs[len(constant) :]], state)
         return self._applied[key]
+
+    def _bound(self, node: Node, inputs: list[Node], state: _Tensor) -> list[Node]:
+        """Return the inputs of an operation with leaves in place of the numbers that a ramp gives each layer.
+
+        Numbers that select a simpler operation stay constants, and so do those that equal a constant beside them:
+        their tensors have another template.
+        """
+        ramped = self._ramps(node)
+        if not ramped:
+            return list(inputs)
+        fixed = {const_value(n) for i, n in enumerate(inputs) if i not in ramped} | {0.0, 1.0}
+        values = [const_value(n) if i in ramped else None for i, n in enumerate(inputs)]
+        return [
+            n if value is None or value in fixed else number_leaf(state.bind(Number(value)))
+            for n, value in zip(inputs, values, strict=True)
+        ]
+
+    def _ramps(self, node: Node) -> frozenset[int]:
+        """Return which inputs of an operation are numbers that may differ from layer to layer.
+
+        None of an operation on a whole model, where all tensors must have the same.
+        """
+        if node not in self._ramped:
+            fields = (i for i, child in enumerate(node.inputs) if child.type is Type.FIELD and _has_ramp(child))
+            self._ramped[node] = frozenset(() if ("scope", "model") in node.attributes else fields)
+        return self._ramped[node]
+
+    def _check_numbers(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> None:
+        """Record a fault if an operation makes no sense with the numbers of this tensor."""
+        key = node, tuple(inputs)
+        if key in self._sound or not all(n.tensor.dtype.mergeable for n in inputs):
+            return
+        self._sound.add(key)
+        self._checked_application(node, name, inputs, state)
 
     def _applicable(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> Node:
         """Return an operation on inputs that were not met together before, after looking whether it makes sense."""
@@ -309,6 +350,9 @@ class Lowering:
         if len({n.tensor.shape for n in raw}) > 1:
             self.faults.shapes(node, name, raw, state.bindings)
             raise Unlowerable
+        return self._checked_application(node, name, inputs, state)
+
+    def _checked_application(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> Node:
         op = OPS[node.op]
         applied = op.apply([_computable(n) for n in inputs], self._attributes(node, state.save))
         problem = _out_of_range(op, applied, self.recipe.called(node)) or op.problem(applied)
@@ -426,6 +470,10 @@ def _out_of_range(op: Op[Any], node: Node, called: str) -> str | None:
                 if value is not None and not 0.0 <= value <= 1.0:
                     return f"`{parameter.name}` of `{called}` must lie between 0 and 1; here it is {value:.6g}"
     return None
+
+
+def _has_ramp(field: Node) -> bool:
+    return any(node.op == "ramp" for node in postorder([field]))
 
 
 def _computable(node: Node) -> Node:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from mergegraph.ir.graph import Graph, Key, Table, const_value, is_leaf, leaf_index
+from mergegraph.ir.graph import Graph, Key, Number, Table, const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
+
+_KINDS = {"key": Key, "number": Number, "table": Table}
+"""What leaves stand for that are neither tensors nor statistics of them."""
 
 
 class InvalidGraph(Exception):
@@ -23,7 +26,7 @@ def verify(graph: Graph, step: str) -> None:
         bindings = tensors[0].bindings
         for leaf in leaves:
             bound = bindings[leaf_index(leaf)]
-            if isinstance(bound, Key) != (leaf.op == "key") or isinstance(bound, Table) != (leaf.op == "table"):
+            if any(isinstance(bound, kind) != (leaf.op == op) for op, kind in _KINDS.items()):
                 raise InvalidGraph(
                     f"after {step}: leaf {leaf_index(leaf)} of {tensors[0].name} is bound to another kind"
                 )

@@ -13,6 +13,7 @@ from mergegraph.ir.graph import (
     Graph,
     InputRef,
     Key,
+    Number,
     OutputTensor,
     RowsRef,
     Table,
@@ -43,6 +44,7 @@ class Group:
     inputs: tuple[InputRef, ...]
     matrices: tuple[InputRef, ...]
     keys: tuple[int, ...]
+    numbers: tuple[float, ...]
     totals: tuple[str, ...]
     tables: tuple[str, ...]
     targets: tuple[Target, ...]
@@ -115,9 +117,10 @@ class _Grouping:
         tensors = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=False)))
         matrices = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=True)))
         keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
+        values = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Number)))
         totals = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Total)))
         tables = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Table)))
-        bindings: list[Binding] = [*tensors, *keys, *totals, *tables]
+        bindings: list[Binding] = [*tensors, *keys, *values, *totals, *tables]
         numbers: dict[Binding, int] = {b: i for i, b in enumerate(bindings)}
         held: dict[Binding, int] = {ref: i for i, ref in enumerate(matrices, len(bindings))}
         pattern = tuple(
@@ -132,6 +135,7 @@ class _Grouping:
             tuple(tensors),
             tuple(matrices),
             tuple(key.value for key in keys),
+            tuple(number.value for number in values),
             tuple(total.name for total in totals),
             tuple(table.name for table in tables),
             tuple(Target(m.save, m.name) for m in written),

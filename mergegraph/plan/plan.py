@@ -39,6 +39,7 @@ class Compute:
     inputs: tuple[InputRef, ...]
     matrices: tuple[InputRef, ...]
     keys: tuple[int, ...]
+    numbers: tuple[float, ...]
     totals: tuple[str, ...]
     tables: tuple[str, ...]
     targets: tuple[Target, ...]

@@ -145,6 +145,7 @@ def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
         found.inputs,
         found.matrices,
         found.keys,
+        found.numbers,
         found.totals,
         found.tables,
         found.targets,

@@ -78,9 +78,10 @@ class Phase:
 class Program:
     """What a unit computes, for every unit of the same template.
 
-    Its tensors have this `shape`. The first `given` scalar slots hold random keys, statistics of whole models,
-    tables of rows and `matrices` when it starts; `prologue` fills those that need no tile. `shares` are the slots of
-    what it adds to such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven least.
+    Its tensors have this `shape`. The first `given` scalar slots hold random keys, numbers of a layer, statistics of
+    whole models, tables of rows and `matrices` when it starts; `prologue` fills those that need no tile. `shares` are
+    the slots of what it adds to such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven
+    least.
     """
 
     shape: tuple[int, ...]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mergegraph.diagnostics import escape, listed
-from mergegraph.ir.graph import Binding, Graph, Key, OutputTensor, RowsRef, Table, Total, leaf_index
+from mergegraph.ir.graph import Binding, Graph, Key, Number, OutputTensor, RowsRef, Table, Total, leaf_index
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ir.print import binding_text, expression_lines, print_graph, reference_names
 from mergegraph.report.select import select_tensors
@@ -93,6 +93,8 @@ def _node_json(node: Node, numbers: dict[Node, int]) -> dict[str, Any]:
 def _binding_json(binding: Binding) -> dict[str, Any]:
     if isinstance(binding, Key):
         return {"key": f"0x{binding.value:016x}"}
+    if isinstance(binding, Number):
+        return {"number": binding.value}
     if isinstance(binding, Total):
         return {"total": binding.name}
     if isinstance(binding, Table):

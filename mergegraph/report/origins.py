@@ -37,7 +37,7 @@ class _Matching:
         if node.op == "cast" and value.op != "cast":
             return self.matches(value, node.inputs[0])
         if value.type in (Type.NUMBER, Type.FIELD):
-            return node.op == "const"
+            return node.op in ("const", "number")
         if value.op == "model":
             return node.op == "input"
         # Operations that draw random bits have one more input on tensors: the key.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape
-from mergegraph.ir.graph import Binding, Graph, OutputTensor, renumber
+from mergegraph.ir.graph import Binding, Graph, OutputTensor, renumber, with_constants
 from mergegraph.ir.node import Node, postorder
 from mergegraph.optimize.pipeline import passes
 from mergegraph.report.families import Family, Item, Pattern, families, fold
@@ -28,8 +28,9 @@ Place: TypeAlias = tuple[int, str]
 
 def graphs_json(compilation: Compilation, numbers: Mapping[Node, int]) -> dict[str, Any]:
     """Return the graph and the optimized graph. `numbers` are those of the nodes of the Recipe."""
-    before, after = _by_place(compilation.graph), _by_place(compilation.optimized)
-    folds = [_folds(compilation.graph), _folds(compilation.optimized)]
+    graph, optimized = with_constants(compilation.graph), with_constants(compilation.optimized)
+    before, after = _by_place(graph), _by_place(optimized)
+    folds = [_folds(graph), _folds(optimized)]
     shown = dict.fromkeys(place for found in folds for place in _examples(found))
     binder = _Binder()
     roots = {place: binder.bound(before[place]) for place in shown}

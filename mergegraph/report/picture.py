@@ -10,6 +10,7 @@ from mergegraph.ir.graph import (
     Binding,
     Graph,
     Key,
+    Number,
     OutputTensor,
     Table,
     Total,
@@ -142,6 +143,8 @@ def _tensor_node(graph: Graph, node: Node, bindings: Sequence[Binding], id: str,
     binding = bindings[leaf_index(node)]
     if isinstance(binding, Key):
         return _node(id, ("random key", f"0x{binding.value:016x}"), "key", "inputs")
+    if isinstance(binding, Number):
+        return _node(id, ("number", f"{binding.value:g}"), "scalar", "inputs")
     if isinstance(binding, Table):
         return _node(id, ("rows of tokens", binding.name), "key", "inputs")
     assert not isinstance(binding, Total)

@@ -180,6 +180,7 @@ def _unit(compilation: Compilation, plan: Plan, number: int, unit: Unit, shown: 
     if isinstance(unit, Compute):
         given = [
             *(f"key 0x{key:016x}" for key in unit.keys),
+            *(f"number {number!r}" for number in unit.numbers),
             *(f"total of {escape(name)}" for name in unit.totals),
             *(f"table {name}" for name in unit.tables),
             *(f"{escape(graph.models[ref.model])}: {escape(ref.name)}, held whole" for ref in unit.matrices),

@@ -5,8 +5,10 @@ import pytest
 import references as ref
 import torch
 from every_method import HEADER
-from families import as64, make_odd_family, read_model
+from families import as64, make_family, make_odd_family, read_model
 from merging import compilation, merged, run
+
+from mergegraph.diagnostics import MergeGraphError
 
 FIELD = 'select {{ "vector": {0}, "c*": {0}, _: {0} }}'
 
@@ -44,6 +46,50 @@ def test_fields_stand_where_numbers_do(family, tmp_path, expression):
     fields = expression.format(*(FIELD.format(number) for number in NUMBERS[expression]))
     graphs = [compilation(family, f'{HEADER}save {text} to "out"').optimized for text in (plain, fields)]
     assert graphs[0] == graphs[1]
+
+
+RAMPS = {
+    "linear(a, b, c, weight=[{}, 0.5, 0.3])": (0.2, 0.8),
+    "linear(a, b, weight={}, normalize=false)": (0.2, 1.1),
+    "slerp(a, b, t={})": (0, 1),
+    "multislerp(a, b, weight=[{}, 0.6])": (0.3, 1.3),
+    "ties(a, b, base=base, weight=[{}, 0.6], density=0.4)": (0, 1.2),
+    "ties(a, b, base=base, density={})": (0, 1),
+    "della(a, b, base=base, density={}, epsilon=0.2)": (0.3, 0.7),
+    "dare_ties(a, b, base=base, density={})": (0.1, 1),
+    "breadcrumbs(a, b, base=base, density={})": (0.4, 1),
+    "nearswap(base, a, t={})": (0.001, 0.01),
+}
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("layered")
+    make_family(folder, layers=5, hidden=16, intermediate=24, vocab=40, heads=2, kv_heads=1)
+    return folder
+
+
+@pytest.mark.parametrize("expression", RAMPS)
+def test_a_ramp_is_one_template_and_writes_what_its_numbers_do(layered, tmp_path, expression):
+    first, last = RAMPS[expression]
+    cases = ", ".join(f'"*.layers.{i}.*": {first * (1 - i / 4) + last * (i / 4)!r}' for i in range(5))
+    ramp, numbers = f"ramp({first}, {last}, outside=0.5)", f"select {{ {cases}, _: 0.5 }}"
+    found = {}
+    for name, field in (("ramp", ramp), ("numbers", numbers)):
+        text = f'{HEADER}save {expression.format(field)} to "out"'
+        run(layered, text, tmp_path / name)
+        found[name] = read_model(tmp_path / name), len(compilation(layered, text).optimized.templates())
+    assert found["ramp"][0].keys() == found["numbers"][0].keys()
+    assert all(torch.equal(tensor, found["numbers"][0][key]) for key, tensor in found["ramp"][0].items())
+    assert found["ramp"][1] < found["numbers"][1] / 2 or first == 0
+
+
+def test_error_of_a_number_that_only_one_layer_has(layered):
+    text = f'{HEADER}save della(a, b, base=base, density=ramp(0.5, 0.9, outside=0.5), epsilon=0.2) to "out"'
+    with pytest.raises(MergeGraphError) as caught:
+        compilation(layered, text).graph  # noqa: B018
+    assert {d.code for d in caught.value.diagnostics} == {"MG323"}
+    assert "density 0.8 and epsilon 0.2 ask for probabilities from 0.6 to 1" in str(caught.value)
 
 
 def test_a_field_gives_each_tensor_its_own_number(family, tmp_path):

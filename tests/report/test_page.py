@@ -19,7 +19,7 @@ from shapes import deepseek, write_shapes
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import MergeGraphError, Source
-from mergegraph.ir.graph import Graph, TensorRef, const_value
+from mergegraph.ir.graph import Graph, TensorRef, const_value, with_constants
 from mergegraph.ir.node import postorder
 from mergegraph.plan.plan import Plan
 from mergegraph.report.explain import explain
@@ -99,7 +99,7 @@ def constants(root: Any) -> list[float]:
 
 def check_stage(stage: dict[str, Any], graph: Graph) -> None:
     """Unfold a stage of the page and compare every tensor with the graph."""
-    tensors = {(tensor.save, tensor.name): tensor for tensor in graph.tensors}
+    tensors = {(tensor.save, tensor.name): tensor for tensor in with_constants(graph).tensors}
     unfolded = []
     for output in stage["outputs"]:
         for top in output["items"]:
