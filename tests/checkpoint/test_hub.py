@@ -72,9 +72,7 @@ def unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_needs_headers_and_configuration_only(hub, family, tmp_path):
     plan = compilation(tmp_path, RECIPE).plan()
     assert plan.bytes_read == sum(tensor.nbytes for name in "ab" for tensor in read_model(family / name).values())
-    assert cached(tmp_path) == [
-        f"{name}/{file}" for name in "ab" for file in ("config.json", "model.safetensors.index.json")
-    ]
+    assert [name for name in cached(tmp_path) if not name.endswith(".json")] == []
     assert hub.sent(".safetensors") - hub.sent("index.json") == 4 * hub_module.FIRST_BYTES < plan.bytes_read / 4
 
 
@@ -97,7 +95,6 @@ def test_a_merge_is_that_of_the_same_files_on_disk(hub, family, tmp_path):
         hub.repos["org/b"].branches["main"],
     ]
     assert "tokenizer.json" in {path.partition("/")[2] for path in cached(tmp_path)}
-    assert "b/tokenizer.json" not in cached(tmp_path)
 
 
 def test_only_the_shards_that_are_read_are_downloaded(hub, family, tmp_path):
