@@ -51,7 +51,7 @@ def toy(hub: Hub, tmp_path: Path, **options: object) -> str:
     folder.mkdir()
     save_file({"a": np.arange(3, dtype=np.float32)}, folder / "model.safetensors")
     (folder / "config.json").write_text('{"vocab_size": 7}')
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "special_tokens_map.json").write_text("{}")
     return hub.upload("org/toy", folder, **options)
 
 
@@ -205,7 +205,7 @@ def test_a_token_is_not_sent_to_where_files_lie(hub, tmp_path, monkeypatch):
     toy(hub, tmp_path, token="secret")
     monkeypatch.setenv("HF_TOKEN", "secret")
     checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
-    checkpoint.member("tokenizer.json")
+    checkpoint.member("special_tokens_map.json")
     run(tmp_path, 'save model("org/toy") to "out"', tmp_path / "out")
     tokens = {("/cdn/" in request.path, request.headers.get("authorization")) for request in hub.requests}
     assert tokens == {(True, None), (False, "Bearer secret")}
@@ -281,11 +281,11 @@ def test_names_that_lead_elsewhere_are_not_files_of_the_model(hub, tmp_path):
     commit = toy(hub, tmp_path)
     hub.repos["org/toy"].commits[commit] |= {
         "../evil.json": b"x",
-        "/etc/tokenizer.json": b"x",
-        "a\\tokenizer.json": b"x",
+        "/etc/vocab.json": b"x",
+        "a\\vocab.json": b"x",
     }
     checkpoint = open_checkpoint("org/toy", relative_to=tmp_path)
-    assert [str(path) for path in checkpoint.extras] == ["tokenizer.json"]
+    assert [str(path) for path in checkpoint.extras] == ["special_tokens_map.json"]
 
 
 def test_a_cached_model_is_used_offline(hub, tmp_path, monkeypatch):
