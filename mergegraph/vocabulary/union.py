@@ -44,14 +44,15 @@ class Joined:
         """The `tokenizer.json`, of a tokenizer that is changed. MergeGraphError (MG342) where it can't be."""
         found = self.sources[0].parsed()
         added = {entry["content"]: entry for entry in _added(found)}
-        entries = dict(added)
+        entries, there = dict(added), set(self.sources[0].ids)
         for source in self.sources[1:]:
-            if set(source.ids) - set(self.sources[0].ids):
+            if new := source.ids.keys() - there:
                 other = source.parsed()
                 for entry in _added(other):
                     entries.setdefault(entry["content"], {**entry, "id": self.ids[entry["content"]]})
-                plain = sorted(source.ids.keys() - entries.keys(), key=lambda token: self.ids[token])
+                plain = sorted(new - entries.keys(), key=lambda token: self.ids[token])
                 _extend(found["model"], other["model"], {token: self.ids[token] for token in plain}, source)
+                there |= new
         for token in self.new:
             entries.setdefault(token, _plain_entry(token, self.ids[token]))
         found["added_tokens"] = sorted(entries.values(), key=lambda entry: entry["id"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import references as ref
+import tokenized
+import torch
 from families import as64, make_family, read_model
 
 from mergegraph.cli.app import run
@@ -97,3 +99,23 @@ def test_see_the_graph(models):
     images = re.findall(r"\]\((images/[^)]+)\)", (PAGES / "see-the-graph.md").read_text("utf-8"))
     assert all((PAGES / image).read_bytes().startswith(b"\x89PNG") for image in images)
     assert len(images) == 2
+
+
+def test_tokenizers(tmp_path, monkeypatch):
+    plain = tokenized.bpe()
+    chat = tokenized.extended(plain, special=["<|im_end|>"])
+    tokenized.write_model(tmp_path / "base", plain, 0)
+    tokenized.write_model(tmp_path / "chat", chat, 1)
+    tokenized.write_model(tmp_path / "code", tokenized.extended(plain, special=["<|code|>"]), 2)
+    (tmp_path / "chat" / "chat_template.jinja").write_text("{{ messages }}")
+    monkeypatch.chdir(tmp_path)
+    whole, second = blocks("tokenizers.md", "")
+    Path("recipe.merge").write_text(whole)
+    assert run(["run", "recipe.merge", "out"]) == 0
+    assert len(tokenized.vocabulary(tmp_path / "out")) == 62
+    assert read_model(tmp_path / "out")[tokenized.EMBEDDING].shape == (64, 4)
+    Path("second.merge").write_text(whole.split("save")[0] + second)
+    assert run(["run", "second.merge", "second"]) == 0
+    rows = tokenized.rows(tmp_path / "second")
+    assert torch.equal(rows["<|end|>"], tokenized.rows(tmp_path / "chat")["<|im_end|>"])
+    assert not rows["<unused>"].any()

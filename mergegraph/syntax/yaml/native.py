@@ -123,9 +123,16 @@ def _options(section: Section) -> Iterator[s.Argument]:
     for key in OPTIONS:
         word = section.text(key)
         if word:
-            numeric = number(word, key, section.notes) if is_number(word) else None
-            value = s.String(word.text, word.span) if numeric is None else written(numeric, word.span, word.text)
-            yield argument(key, value, section.place(key))
+            value = _option(key, word, section.notes)
+            yield from (argument(key, value, section.place(key)),) if value else ()
+
+
+def _option(key: str, word: Scalar, notes: Notes) -> s.Expression | None:
+    """Return a number or a text; a tokenizer may be a call of `union`."""
+    if key == "tokenizer" and "(" in word.text:
+        return expression(word, notes)
+    numeric = number(word, key, notes) if is_number(word) else None
+    return s.String(word.text, word.span) if numeric is None else written(numeric, word.span, word.text)
 
 
 def _each(tree: Tree | None) -> tuple[Tree, ...]:

@@ -10,6 +10,7 @@ from mergegraph.dtypes import DTYPES
 from mergegraph.syntax.yaml.mergekit import KEYS
 from mergegraph.syntax.yaml.methods import METHODS, PARAMETERS, SWITCHES, WITHOUT_EFFECT
 from mergegraph.syntax.yaml.native import OPTIONS
+from mergegraph.syntax.yaml.tokenizers import KEYS as TOKENIZER_KEYS
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -56,6 +57,7 @@ def _mergekit() -> Mapping[str, Schema]:
             "anyOf": [_TEXT, {"type": "object"}],
             "description": "A folder, or a model of the Hub: `org/name@revision`.",
         },
+        "tokenizer": _tokenizer(),
         "parameters": _map({name: _parameter(name) for name in sorted(PARAMETERS)}),
         "value": _value(),
     }
@@ -70,12 +72,34 @@ def _configuration(inner: Mapping[str, Schema]) -> Mapping[str, Schema]:
         "modules": _map({"default": _map(inner)}, ["default"]),
         "dtype": dtype,
         "out_dtype": dtype,
-        "tokenizer_source": _TEXT,
-        "tokenizer": {"type": "object"},
+        "tokenizer_source": {"$ref": "#/$defs/model"},
+        "tokenizer": {"$ref": "#/$defs/tokenizer"},
         "chat_template": _TEXT,
         "name": _TEXT,
     }
     return {key: known[key] for key in KEYS}
+
+
+def _tokenizer() -> Schema:
+    source = {
+        "zero": _map({"kind": {"const": "zero"}}, ["kind"]),
+        "model_token": _map(
+            {
+                "kind": {"const": "model_token"},
+                "model": {"$ref": "#/$defs/model"},
+                "token": _TEXT,
+                "token_id": {"type": "integer", "minimum": 0},
+            },
+            ["kind", "model"],
+        ),
+    }
+    token = _map({"source": {"anyOf": [_TEXT, *source.values()]}, "force": {"type": "boolean"}}, ["source"])
+    known: Mapping[str, Schema] = {
+        "source": {"$ref": "#/$defs/model"},
+        "tokens": {"type": "object", "additionalProperties": token},
+        "pad_to_multiple_of": {"type": "integer", "minimum": 1},
+    }
+    return _map({key: known[key] for key in TOKENIZER_KEYS})
 
 
 def _parameter(name: str) -> Schema:

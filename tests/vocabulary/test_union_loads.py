@@ -1,0 +1,84 @@
+"""Unions of tokenizers load in transformers, encode as their parents do, and give each token its parent's row."""
+
+import pytest
+import torch
+from tokenized import (
+    EMBEDDING,
+    HEAD,
+    OTHER_TEXT,
+    TEXT,
+    bpe,
+    extended,
+    rows,
+    unigram,
+    vocabulary,
+    wordpiece,
+    write_model,
+)
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mergegraph.compiler import Compilation
+from mergegraph.diagnostics import Source
+from mergegraph.merge import Options, merge
+
+KINDS = {"bpe": bpe, "wordpiece": wordpiece, "unigram": unigram}
+
+
+def run(folder, text, **options):
+    """Run a recipe beside the models of a folder, and return its output."""
+    merge(Compilation(Source("recipe.merge", text), folder), folder / "out", Options(overwrite=True, **options))
+    return folder / "out"
+
+
+def loaded(out):
+    """Return model and tokenizer as transformers loads them."""
+    model = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert len(model.get_input_embeddings().weight) == model.config.vocab_size >= len(tokenizer)
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_added_tokens_of_both(kind, tmp_path):
+    plain = KINDS[kind]()
+    one = extended(plain, plain=["zebra"], special=["<|user|>", "<|end|>"])
+    two = extended(plain, plain=["giraffe"], special=["<|end|>", "<|tool|>"])
+    write_model(tmp_path / "a", one, 1)
+    write_model(tmp_path / "b", two, 2)
+    out = run(
+        tmp_path,
+        'a = model("./a")\nb = model("./b")\n'
+        'save mean(a, b) to "out" with tokenizer=union(a, b, pad_to_multiple_of=64)',
+    )
+    model, tokenizer = loaded(out)
+    assert model.config.vocab_size % 64 == 0
+    assert vocabulary(out).keys() == vocabulary(tmp_path / "a").keys() | vocabulary(tmp_path / "b").keys()
+    assert tokenizer.get_vocab() == vocabulary(out)
+    for tensor in (EMBEDDING, HEAD):
+        a, b, found = (rows(folder, tensor) for folder in (tmp_path / "a", tmp_path / "b", out))
+        for token, row in found.items():
+            givers = [given[token] for given in (a, b) if token in given]
+            assert torch.equal(row, torch.stack(givers).mean(0)), token
+    for parent in ("a", "b"):
+        original = AutoTokenizer.from_pretrained(tmp_path / parent)
+        texts = [*TEXT, "<|user|> the zebra<|end|>"] if parent == "a" else [*TEXT, "<|tool|> giraffe dog<|end|>"]
+        for text in texts:
+            wanted = original.convert_ids_to_tokens(original(text)["input_ids"])
+            assert tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"]) == wanted
+            assert tokenizer.decode(tokenizer(text)["input_ids"]) == original.decode(original(text)["input_ids"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_vocabularies(kind, tmp_path):
+    """Tokens of the second model are made of its own pieces: what it could write, the union can."""
+    write_model(tmp_path / "a", KINDS[kind](), 1)
+    write_model(tmp_path / "b", extended(KINDS[kind](50, OTHER_TEXT), special=["<b>"]), 2)
+    out = run(tmp_path, 'a = model("./a")\nb = model("./b")\nsave mean(a, b) to "out" with tokenizer=union(a, b)')
+    _, tokenizer = loaded(out)
+    assert vocabulary(out).keys() == vocabulary(tmp_path / "a").keys() | vocabulary(tmp_path / "b").keys()
+    assert {t: n for t, n in vocabulary(out).items() if n < len(vocabulary(tmp_path / "a"))} == vocabulary(
+        tmp_path / "a"
+    )
+    original = AutoTokenizer.from_pretrained(tmp_path / "b")
+    for text in (*OTHER_TEXT, "0123456789<b>"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == original.decode(original(text)["input_ids"])
