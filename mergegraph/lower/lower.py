@@ -128,6 +128,9 @@ class Lowering:
         self._ramped: dict[Node, frozenset[int]] = {}
         self._sound: set[tuple[Node, tuple[Node, ...]]] = set()
         self._scopes: dict[tuple[Node, int], str] = {}
+        # Saves with the same tokens count as one: a whole model is surveyed once for them.
+        gathers = [tuple((model, g.name) for model, g in a.gathers.items()) for a in alignments]
+        self._vocabularies = [gathers.index(found) for found in gathers]
 
     def survey(self) -> list[OutputTensor]:
         """Return every tensor of the values of which statistics over all their tensors are needed."""
@@ -168,14 +171,8 @@ class Lowering:
         """Return the attributes of a node of the Graph: a scope names the value that it means."""
         if ("scope", "model") not in node.attributes:
             return node.attributes
-        scope = self._scopes.setdefault((node, self._vocabulary(save)), f"model {len(self._scopes)}")
+        scope = self._scopes.setdefault((node, self._vocabularies[save]), f"model {len(self._scopes)}")
         return tuple((name, scope if name == "scope" else value) for name, value in node.attributes)
-
-    def _vocabulary(self, save: int) -> int:
-        """Return the first save that has the tokens of this one: whole models are surveyed once for each vocabulary."""
-        wanted = [(model, g.name) for model, g in self.alignments[save].gathers.items()]
-        gathers = ([(model, g.name) for model, g in a.gathers.items()] for a in self.alignments)
-        return next(i for i, found in enumerate(gathers) if found == wanted)
 
     def save(self, index: int, save: Save) -> list[OutputTensor]:
         """Return the output tensors of one save."""
@@ -301,7 +298,7 @@ class Lowering:
         inputs = self._bound(node, constant, state)
         if node.op in _KEYED and all(n.tensor.dtype.mergeable for n in inputs):
             inputs.append(key_leaf(state.bind(self._key(node, name))))
-        key = node, self._vocabulary(state.save) if node.attributes else 0, tuple(inputs)
+        key = node, self._vocabularies[state.save] if node.attributes else 0, tuple(inputs)
         if key not in self._applied:
             self._applied[key] = self._applicable(node, name, inputs, state)
         if self._ramps(node):

@@ -152,7 +152,7 @@ class _Aligning:
         if model in self.known:
             return self.known[model]
         message = f"`{escape(self.recipe.name(model))}` has no tokenizer that can be read"
-        help = ("put its `tokenizer.json`, `vocab.json` or `vocab.txt` beside its weights",)
+        help = ("put its `tokenizer.json` beside its weights",)
         raise MergeGraphError(Diagnostic("MG341", message, (Label(self.recipe.spans[model]),), help))
 
     def _new(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -20,6 +20,7 @@ MAX_BYTES = 256_000_000
 """The longest file of a tokenizer that is read."""
 
 TOKENIZER = "tokenizer.json"
+ADDED = "added_tokens.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,10 @@ class Reader:
             if checkpoint.root is not None and name in extras:
                 path = checkpoint.member(name)
                 data = read_small(path, MAX_BYTES, "tokenizer")
-                key = name, sha256(data).hexdigest()
+                added = _added(checkpoint) if name != TOKENIZER and ADDED in extras else {}
+                key = sha256(data).hexdigest(), repr(sorted(added.items()))
                 if key not in self._found:
-                    self._found[key] = Tokens(read(path, data), path, data)
+                    self._found[key] = Tokens({**read(path, data), **added}, path, data)
                 return self._found[key]
         return None
 
@@ -84,11 +86,13 @@ def _tokenizer_json(path: Path, data: bytes) -> Mapping[str, int]:
         raise _unreadable(path, str(error) or "it makes no sense") from None
 
 
+def _added(checkpoint: Checkpoint) -> Mapping[str, int]:
+    path = checkpoint.member(ADDED)
+    return _vocab_json(path, read_small(path, MAX_BYTES, "list of tokens"))
+
+
 def _vocab_json(path: Path, data: bytes) -> Mapping[str, int]:
     found = parse_object(data, "vocabulary", path)
-    added = path.with_name("added_tokens.json")
-    if added.is_file():
-        found |= parse_object(read_small(added, MAX_BYTES, "list of tokens"), "list of tokens", added)
     if not all(type(number) is int and number >= 0 for number in found.values()):
         raise _unreadable(path, "a token has no number")
     return found
@@ -102,10 +106,56 @@ def _vocab_txt(path: Path, data: bytes) -> Mapping[str, int]:
     return {line.rstrip("\r"): number for number, line in enumerate(lines[: len(lines) - (lines[-1] == "")])}
 
 
+def _sentencepiece(path: Path, data: bytes) -> Mapping[str, int]:
+    """Read the pieces of a SentencePiece model, a message of protocol buffers: field 1 of each field 1 is a text."""
+    try:
+        pieces = [dict(_fields(piece))[1] for field, piece in _fields(data) if field == 1]
+        found = {piece.decode("utf-8"): number for number, piece in enumerate(pieces)}
+    except (ValueError, KeyError, IndexError):
+        found = {}
+    if not found:
+        raise _unreadable(path, "it is no SentencePiece model")
+    return found
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each field of a message. ValueError or IndexError if it is none."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        if tag & 7 == 0:
+            _, end = _varint(data, place)
+        elif tag & 7 == 2:
+            size, place = _varint(data, place)
+            end = place + size
+        elif tag & 7 in (1, 5):
+            end = place + (8 if tag & 7 == 1 else 4)
+        else:
+            raise ValueError(tag)
+        if end > len(data):
+            raise ValueError(end)
+        yield tag >> 3, data[place:end]
+        place = end
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    """Return the number that begins at a place, seven bits a byte, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+    raise ValueError(place)
+
+
 _READERS: Mapping[str, Callable[[Path, bytes], Mapping[str, int]]] = {
     TOKENIZER: _tokenizer_json,
     "vocab.json": _vocab_json,
     "vocab.txt": _vocab_txt,
+    "tokenizer.model": _sentencepiece,
+    "spiece.model": _sentencepiece,
 }
 
 

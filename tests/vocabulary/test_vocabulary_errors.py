@@ -3,10 +3,14 @@
 import json
 
 import pytest
+import torch
 from merging import compilation
+from safetensors.torch import save_file
 from tokenized import OTHER_TEXT, bpe, extended, unigram, vocabulary, write_model
 
 from mergegraph.diagnostics import MergeGraphError
+from mergegraph.ir.print import print_graph
+from mergegraph.ir.text import parse_graph
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def test_no_tokenizer(models):
         "  ┌─ test.merge:2:5\n"
         '2 │ b = model("./none")\n'
         "  │     ^^^^^^^^^^^^^^^\n"
-        "  = help: put its `tokenizer.json`, `vocab.json` or `vocab.txt` beside its weights"
+        "  = help: put its `tokenizer.json` beside its weights"
     )
 
 
@@ -117,3 +121,37 @@ def test_a_token_without_a_row(models):
         "  = help: did you mean `<|end|>`?\n"
         '  = help: name a token that it has: `token("<new>", a, of="<s>")`, or `none` for zeros'
     )
+
+
+def piece(text):
+    """Return a piece of a SentencePiece model: its text, its score and its kind."""
+    inner = b"\x0a" + bytes([len(text)]) + text + b"\x15\x00\x00\x80\xbf\x18\x01"
+    return b"\x0a" + bytes([len(inner)]) + inner
+
+
+def test_other_files_of_vocabularies(models, tmp_path):
+    """All of them say the same: nothing differs between models that have it in one file and in another."""
+    words = ["<unk>", "the", "▁fox"]
+    files = {
+        "list": {"vocab.txt": "\n".join(words).encode()},
+        "map": {"vocab.json": b'{"the": 1, "<unk>": 0}', "added_tokens.json": '{"▁fox": 2}'.encode()},
+        "pieces": {"tokenizer.model": b"".join(piece(word.encode()) for word in words) + b"\x12\x02\x18\x01"},
+        "bad": {"tokenizer.model": b"IQ== 0\nIg== 1\n"},
+    }
+    for name, contents in files.items():
+        (tmp_path / name).mkdir()
+        for file, data in contents.items():
+            (tmp_path / name / file).write_bytes(data)
+        save_file({"lm_head.weight": torch.zeros(3, 4)}, tmp_path / name / "model.safetensors")
+    text = 'a = model("./{}")\nb = model("./{}")\nsave mean(a, b) to "out"'
+    for other in ("map", "pieces"):
+        assert compilation(tmp_path, text.format("list", other)).warnings() == ()
+    with pytest.raises(MergeGraphError, match="it is no SentencePiece model"):
+        compilation(tmp_path, text.format("list", "bad")).warnings()
+
+
+def test_graphs_of_gathered_rows_are_read_back(models):
+    text = 'a = model("./base")\nb = model("./more")\nsave mean(a, b) to "out" with tokenizer=union(a, b)'
+    printed = print_graph(compilation(models, text).graph)
+    assert "gather_rows" in printed
+    assert print_graph(parse_graph(printed)) == printed
