@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mergegraph.checkpoint.layers import find_stacks, split_layer
-from mergegraph.ir.graph import Binding, OutputTensor, TensorRef, Total, const_value
+from mergegraph.ir.graph import Binding, InputRef, OutputTensor, Total, const_value
 from mergegraph.ir.node import Node, postorder
 
 NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
@@ -82,7 +82,7 @@ def reads(tensor: OutputTensor) -> tuple[tuple[int, Pattern] | None, ...]:
 
 
 def _read(binding: Binding, own: Sequence[int]) -> tuple[int, Pattern] | None:
-    if not isinstance(binding, TensorRef):
+    if not isinstance(binding, InputRef):
         return None
     found = [int(number) for number in NUMBER.findall(binding.name)]
     shifts = [(i, number - own[i]) if i < len(own) else (-1, number) for i, number in enumerate(found)]

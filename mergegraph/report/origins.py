@@ -11,6 +11,10 @@ CHOOSES = ("select", "stack", "layers")
 """Operations on models that no operation on tensors stands for: one of their inputs is taken."""
 
 
+READS = ("input", "gather_rows", "pad_rows")
+"""Operations on tensors that stand for a model: a tensor as it is, or its rows for the vocabulary of the output."""
+
+
 def origins(value: Node, root: Node) -> Mapping[Node, Node]:
     """Return, for the operations of an expression, the nodes of the Recipe they were lowered from, if `value` was."""
     matching = _Matching()
@@ -39,7 +43,9 @@ class _Matching:
         if value.type in (Type.NUMBER, Type.FIELD):
             return node.op in ("const", "number")
         if value.op == "model":
-            return node.op == "input"
+            return node.op in READS
+        if value.op == "lora":
+            return True
         # Operations that draw random bits have one more input on tensors: the key.
         alike = value.op == node.op and len(value.inputs) <= len(node.inputs)
         if not alike or not all(map(self.matches, value.inputs, node.inputs)):

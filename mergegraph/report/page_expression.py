@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from mergegraph.diagnostics import escape
-from mergegraph.ir.graph import OutputTensor, const_value, is_leaf, leaf_index
+from mergegraph.ir.graph import InputRef, OutputTensor, const_value, is_leaf, leaf_index
 from mergegraph.ir.node import Node, intern, postorder
 from mergegraph.ops import OPS
 from mergegraph.report.families import Family, operands
@@ -16,6 +16,9 @@ from mergegraph.report.fates import Fates
 from mergegraph.report.labels import edge_labels, operation_lines
 from mergegraph.report.picture import node_kind
 from mergegraph.report.spelling import spell_number
+
+LEAVES = {"key": ("random bits", "by seed and name"), "table": ("rows of tokens", "by what tokens mean")}
+"""What is said of the leaves that are no tensors of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def _leaf(node: Node, family: Family, kept: OutputTensor) -> dict[str, Any]:
     binding = family.tensors[0].bindings[leaf_index(node)]
     return {
         "leaf": leaf_index(node),
-        "kind": "checkpoint" if node.op == "input" else "key",
+        "lines": LEAVES.get(node.op, (node.op,)),
+        "kind": "checkpoint" if isinstance(binding, InputRef) else "key",
         **_type(node),
         "inputs": [],
         **({} if binding in kept.bindings else {"fate": {"kind": "unread", "step": "prune"}}),

@@ -58,7 +58,7 @@ def _nodes(compilation: Compilation, calls: Mapping[Node, int], sources: dict[So
             "type": str(node.type),
             "outputs": outputs[node],
             **({"call": calls[node]} if node in calls else {}),
-            **(_model(compilation, node) if node.op == "model" else {}),
+            **(_model(compilation, node) if node in compilation.checkpoints else {}),
             **(_place(recipe.spans[node], sources) if node in recipe.spans else {}),
         }
 

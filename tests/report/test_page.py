@@ -15,11 +15,12 @@ import torch
 from families import write_model
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from shapes import deepseek, write_shapes
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import MergeGraphError, Source
-from mergegraph.ir.graph import Graph, TensorRef, const_value, with_constants
+from mergegraph.ir.graph import Graph, TensorRef, const_value, is_leaf, with_constants
 from mergegraph.ir.node import postorder
 from mergegraph.plan.plan import Plan
 from mergegraph.report.explain import explain
@@ -28,6 +29,7 @@ from mergegraph.report.timeline import Measured
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
+SHAPES = {"A": (2, 32), "B": (32, 2)}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 Compiled = Callable[[str], Compilation]
 Planned = Callable[..., Plan]
@@ -114,7 +116,7 @@ def check_stage(stage: dict[str, Any], graph: Graph) -> None:
                     assert family["type"] == str(tensor.root.tensor)
                     assert [float(column[i]) for column in values] == constants(tensor.root)
                 operations = [n["op"] for n in stage["expressions"][family["expression"]] if "op" in n]
-                named = [n.op for n in postorder([tensor.root]) if n.op not in ("const", "input", "key")]
+                named = [n.op for n in postorder([tensor.root]) if const_value(n) is None and not is_leaf(n)]
                 assert operations == named
     assert sorted(unfolded) == sorted(tensors)
 
@@ -212,6 +214,26 @@ def test_calls_of_methods_are_boxes_of_what_they_alone_need(study: tuple[Compila
     assert sorted(inside) == ["add", "elect", "multiply", "trim", "trim"]
     line = compilation.source.text.split("\n")[recipe["calls"][ties]["place"][1] - 1]
     assert line.startswith("save ties(math, code, base=base, weight=[0.8, 0.7], density=0.5)")
+
+
+def test_adapters_are_inputs_with_the_tensors_they_have(family: Path, tmp_path: Path, planned: Planned) -> None:
+    (tmp_path / "base").symlink_to(family / "base")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    name = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
+    halves = {name.format(i, half): torch.ones(shape) for i in range(4) for half, shape in SHAPES.items()}
+    save_file(halves, adapter / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    text = 'base = model("./base")\nsave base + trim(lora("./adapter"), 0.5) to "out"'
+    compilation = compile_text(text, tmp_path)
+    data = page_json(compilation, planned(compilation))
+    check_stage(data["graph"], compilation.graph)
+    nodes = {node["op"]: node for node in data["recipe"]["nodes"] if "op" in node}
+    assert nodes["lora"]["model"]["tensors"] == 8
+    trims = [node for found in data["graph"]["expressions"] for node in found if node.get("op") == "trim"]
+    assert trims
+    assert all(data["recipe"]["nodes"][node["origin"]]["op"] == "trim" for node in trims)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=10), max_size=4))

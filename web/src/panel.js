@@ -237,9 +237,9 @@ function operation(app, item, index) {
   const read = node.leaf === undefined ? null : item.data.reads[node.leaf];
   const origin = node.origin === undefined ? null : app.data.recipe.nodes[node.origin];
   const values = item.data.parameters.filter((one) => one.node === index);
-  const title = read ? readName(read, item, number) : node.lines ? node.lines[0] : "random bits";
+  const title = read ? readName(read, item, number) : node.lines[0];
   return [
-    heading(node.kind, title, read ? `tensor of ${app.data.models[read[0]]}` : (node.op ?? "key")),
+    heading(node.kind, title, read ? `tensor of ${app.data.models[read[0]]}` : (node.op ?? "leaf")),
     section("Result", facts([["type", node.type], ["bytes", size(node.bytes)], ["of", nameOf(item, number)], ["output", app.data.saves[item.save]]])),
     node.fate ? section("In the passes", h("p", {}, FATES[node.fate.kind](node.fate))) : null,
     node.from ? section("In the passes", h("p", {}, `It stands for a part of ${node.from}.`)) : null,

@@ -111,7 +111,7 @@ function operation(data, item, node) {
   const gone = fate && fate !== "kept" && fate !== "rewritten";
   if (node.leaf !== undefined) {
     const read = item.data.reads[node.leaf];
-    const lines = read ? [data.models[read[0]], readName(read, item)] : ["random bits", "by seed and name"];
+    const lines = read ? [data.models[read[0]], readName(read, item)] : node.lines;
     return { lines, mark: gone ? "gone" : "", note: gone ? "not read" : "" };
   }
   const notes = [
