@@ -16,6 +16,8 @@ from mergegraph.cli.save import replace_text
 def command(recipes: tuple[Path, ...], check: bool) -> int:
     """Format RECIPES in place; `-` formats standard input to standard output. Comments are kept.
 
+    Recipes in YAML keep their layout, but for spaces at the ends of lines and blank lines.
+
     \b
     Example:
         mergegraph fmt recipes/*.merge
@@ -27,12 +29,15 @@ def command(recipes: tuple[Path, ...], check: bool) -> int:
 def _format(path: Path, *, check: bool) -> bool:
     from mergegraph.compiler import read_recipe
     from mergegraph.syntax.format import format_text
+    from mergegraph.syntax.yaml.layout import format_yaml
+    from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES
 
     if str(path) == "-":
         click.echo(format_text(sys.stdin.read(), "<stdin>"), nl=False)
         return False
     source = read_recipe(path).source
-    text = format_text(source.text, source.name)
+    in_yaml = source.name.endswith(YAML_SUFFIXES)
+    text = format_yaml(source) if in_yaml else format_text(source.text, source.name)
     if text == source.text:
         return False
     if not check:
