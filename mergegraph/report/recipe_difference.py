@@ -76,6 +76,11 @@ class _Side:
     def tensors(self, save: int) -> dict[str, OutputTensor]:
         return {tensor.name: tensor for tensor in self.compilation.optimized.tensors if tensor.save == save}
 
+    @cached_property
+    def lowered(self) -> dict[tuple[int, str], OutputTensor]:
+        """The tensors with methods that are not taken apart yet: what people read."""
+        return {(tensor.save, tensor.name): tensor for tensor in self.compilation.graph.tensors}
+
     def normal(self, tensor: OutputTensor) -> tuple[Node, tuple[Bound, ...]]:
         """Return the expression of a tensor and what its leaves are, in an order that no way of writing changes."""
         bound = [self._bound(binding) for binding in tensor.bindings]
@@ -95,15 +100,27 @@ def _sorted_operands(node: Node) -> Node:
     return with_inputs(node, tuple(sorted(node.inputs, key=lambda child: "\n".join(expression_lines(child)))))
 
 
-def _lines(normal: tuple[Node, tuple[Bound, ...]], labels: Mapping[Origin, str]) -> tuple[str, ...]:
-    """Return an expression as text, its inputs by the names of their models."""
-    root, bound = normal
+def _lines(side: _Side, tensor: OutputTensor, labels: Mapping[Origin, str]) -> tuple[str, ...]:
+    """Return an expression as text, its inputs by their models, and by their names where these are others."""
+    root, bound = side.normal(tensor)
 
     def leaf(node: Node) -> str:
         *origin, name = bound[leaf_index(node)]
-        return escape(" ".join([*([labels[tuple(origin)]] if origin else []), name]))
+        if not origin:
+            return escape(name)
+        label = labels[tuple(origin)]
+        return escape(label if name == tensor.name else f"{label} {name}")
 
     return tuple(expression_lines(root, leaf))
+
+
+def _shown(
+    left: _Side, one: OutputTensor, right: _Side, other: OutputTensor, labels: Mapping[Origin, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return both expressions as they were written; after all passes where that does not tell them apart."""
+    before = _lines(left, left.lowered[one.save, one.name], labels)
+    after = _lines(right, right.lowered[other.save, other.name], labels)
+    return (before, after) if before != after else (_lines(left, one, labels), _lines(right, other, labels))
 
 
 def _origin(checkpoint: Checkpoint) -> Origin:
@@ -150,11 +167,10 @@ def _tensors(
     groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     same = 0
     for name in [name for name in ours if name in theirs]:
-        before, after = left.normal(ours[name]), right.normal(theirs[name])
-        if before == after:
+        if left.normal(ours[name]) == right.normal(theirs[name]):
             same += 1
         else:
-            groups[_lines(before, labels), _lines(after, labels)].append(name)
+            groups[_shown(left, ours[name], right, theirs[name], labels)].append(name)
     for (one, other), names in groups.items():
         yield f"{counted(len(names), 'tensor')} made differently: {listed(names)}"
         shown = unified_diff(one, other, n=len(one) + len(other), lineterm="")
