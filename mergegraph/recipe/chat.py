@@ -21,9 +21,11 @@ TEMPLATES: Mapping[str, str] = MappingProxyType(
             "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
         ),
         "mistral": (
-            "{{ bos_token }}{% for message in messages %}"
-            "{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}"
-            "{% else %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}"
+            "{{ bos_token }}{% set first = namespace(text='') %}{% for message in messages %}"
+            "{% if message['role'] == 'system' %}{% set first.text = message['content'] + '\\n\\n' %}"
+            "{% elif message['role'] == 'user' %}{{ ' [INST] ' + first.text + message['content'] + ' [/INST]' }}"
+            "{% set first.text = '' %}"
+            "{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}"
             "{% endfor %}"
         ),
         "alpaca": (
@@ -36,6 +38,7 @@ TEMPLATES: Mapping[str, str] = MappingProxyType(
         ),
         "exaone": (
             "{% for message in messages %}"
+            "{% if loop.first and message['role'] != 'system' %}{{ '[|system|][|endofturn|]\\n' }}{% endif %}"
             "{{ '[|' + message['role'] + '|]' + message['content'] }}"
             "{% if message['role'] != 'user' %}{{ '[|endofturn|]' }}{% endif %}{{ '\\n' }}"
             "{% endfor %}"

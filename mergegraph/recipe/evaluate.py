@@ -188,7 +188,7 @@ class Evaluator:
 
     def _unknown_function(self, call: s.Call) -> Value:
         name = call.function.name
-        known = [*self.functions, *(op.name for op in OPS.values() if not op.internal)]
+        known = [*self.functions, *self._special, *(op.name for op in OPS.values() if not op.internal)]
         meant = did_you_mean(name, known)
         hint = f"{meant[0]}  (`mergegraph methods` lists them)" if meant else "`mergegraph methods` lists them"
         self.findings.error(

@@ -21,7 +21,7 @@ class Template:
 
     model: Node | None
     text: str | None
-    span: Span
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

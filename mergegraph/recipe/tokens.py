@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mergegraph.diagnostics import Span
 from mergegraph.ir.node import Node
@@ -19,7 +19,7 @@ class TokenRow:
     model: Node | None
     of: str | int
     force: bool
-    span: Span
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

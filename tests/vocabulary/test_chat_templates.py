@@ -60,21 +60,30 @@ def test_template(models, tmp_path, options, file, setting):
     assert found[2] == (file or setting).replace("\r\n", "\n")
 
 
-CONVERSATION = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
+CONVERSATION = [
+    {"role": "system", "content": "Be nice"},
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Hi"},
+]
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("chatml", "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi<|im_end|>\n"),
-        ("mistral", "<s>[INST] Hello [/INST] Hi</s>"),
+        (
+            "chatml",
+            "<|im_start|>system\nBe nice<|im_end|>\n"
+            "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi<|im_end|>\n",
+        ),
+        ("mistral", "<s> [INST] Be nice\n\nHello [/INST] Hi</s>"),
         (
             "llama3",
-            "<s><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>"
+            "<s><|start_header_id|>system<|end_header_id|>\n\nBe nice<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>"
             "<|start_header_id|>assistant<|end_header_id|>\n\nHi<|eot_id|>",
         ),
-        ("alpaca", "<s>### Instruction:\nHello\n\n### Response:\nHi</s>\n\n"),
-        ("exaone", "[|user|]Hello\n[|assistant|]Hi[|endofturn|]\n"),
+        ("alpaca", "<s>Be nice\n\n### Instruction:\nHello\n\n### Response:\nHi</s>\n\n"),
+        ("exaone", "[|system|]Be nice[|endofturn|]\n[|user|]Hello\n[|assistant|]Hi[|endofturn|]\n"),
     ],
 )
 def test_named_template(models, tmp_path, name, text):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from llama import write_json
 from tokenized import (
     EMBEDDING,
     HEAD,
@@ -10,6 +11,7 @@ from tokenized import (
     bpe,
     extended,
     rows,
+    settings,
     unigram,
     vocabulary,
     wordpiece,
@@ -82,3 +84,14 @@ def test_other_vocabularies(kind, tmp_path):
     original = AutoTokenizer.from_pretrained(tmp_path / "b")
     for text in (*OTHER_TEXT, "0123456789<b>"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == original.decode(original(text)["input_ids"])
+
+
+def test_numbers_of_tokens_are_made_true(tmp_path):
+    """The configuration comes from one model, and the tokens from another that numbers them otherwise."""
+    write_model(tmp_path / "a", bpe(50, OTHER_TEXT, ("</s>", "<pad>", "<s>")), 1, bos_token="<s>", eos_token="</s>")
+    write_model(tmp_path / "b", bpe(), 2, bos_token="<s>", eos_token="</s>")
+    write_json(tmp_path / "a" / "config.json", settings(tmp_path / "a") | {"pad_token_id": 1, "eos_token_id": [0, 2]})
+    out = run(tmp_path, 'a = model("./a")\nb = model("./b")\nsave mean(a, b) to "out" with tokenizer=b')
+    found = settings(out)
+    assert (found["bos_token_id"], found["eos_token_id"], found["pad_token_id"]) == (0, [1, 0], None)
+    assert found["vocab_size"] == len(vocabulary(out)) == 60
