@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -95,8 +95,8 @@ def merge(
                 target,
                 shards,
                 plan_hash=_plan_hash(compilation, save),
-                fingerprints=_fingerprints(compilation),
-                versions=_versions(),
+                fingerprints=fingerprints_of(checkpoints),
+                versions=versions(),
                 inputs=_input_paths(checkpoints),
                 overwrite=options.overwrite,
                 resume=options.resume,
@@ -228,11 +228,10 @@ def _plan_hash(compilation: Compilation, save: Save) -> str:
     return digest.hexdigest()
 
 
-def _fingerprints(compilation: Compilation) -> dict[str, str]:
+def fingerprints_of(checkpoints: Iterable[Checkpoint]) -> dict[str, str]:
     """Return, for every input file, what changes when it does."""
     found = {}
-    for number, model in enumerate(compilation.recipe.models):
-        checkpoint = compilation.checkpoints[model]
+    for number, checkpoint in enumerate(checkpoints):
         for header in checkpoint.files:
             identity = header.identity
             state = f"{identity.inode}:{identity.size}:{identity.mtime_ns}" if identity else ""
@@ -240,7 +239,8 @@ def _fingerprints(compilation: Compilation) -> dict[str, str]:
     return found
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what has a say in the bytes."""
     return {"mergegraph": __version__, "torch": version("torch")}
 
 
@@ -296,8 +296,8 @@ def _small_files(
         imports=recipe.imports,
         seed=recipe.seed,
         save={"path": save.path, "dtype": save.dtype},
-        inputs=[_input_model(parent) for parent in parents],
-        versions=_versions(),
+        inputs=[input_model(parent) for parent in parents],
+        versions=versions(),
         layout=shards,
         digests=digests,
         small_files=files,
@@ -357,6 +357,7 @@ def _parent(checkpoint: Checkpoint) -> Parent:
     return Parent(checkpoint.source, checkpoint.source if checkpoint.commit else None, checkpoint.commit)
 
 
-def _input_model(checkpoint: Checkpoint) -> InputModel:
+def input_model(checkpoint: Checkpoint) -> InputModel:
+    """Return what the manifest says of an input."""
     files = tuple(InputFile(h.path.name, h.file_bytes, h.sha256) for h in checkpoint.files)
     return InputModel(checkpoint.source, checkpoint.commit, files)

@@ -20,6 +20,7 @@ from mergegraph.cli import (
     demo,
     diff,
     explain,
+    extract,
     fmt,
     graph,
     inspect,
@@ -81,6 +82,7 @@ for _command in (
     methods.command,
     fmt.command,
     convert.command,
+    extract.command,
     verify.command,
     push.command,
     demo.command,
@@ -134,7 +136,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 def _stopped(how: str, arguments: Iterable[str], code: int) -> int:
     words = list(arguments)
-    if _command_of(words) == "run":
+    if _command_of(words) in ("run", "extract-lora"):
         again = shlex.join([*words, *([] if "--resume" in words else ["--resume"])])
         click.echo(f"{how}; nothing is lost, go on with: mergegraph {again}", err=True)
     else:
