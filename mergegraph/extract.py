@@ -93,18 +93,19 @@ def extract(
 
     single_threaded()
     names = [name for name in tuned.tensors if name in base.tensors and _comparable(tuned, base, name)]
-    matrices = [name for name in names if _is_matrix(tuned.tensors[name]) and _asked(name, wanted)]
-    if not matrices:
-        raise MergeGraphError(
-            Diagnostic("MG389", "no matrix is in both models and asked for", help=("see `--include` and `--exclude`",))
-        )
-    _refuse_memory([tuned.tensors[name] for name in matrices], memory)
+    asked = [name for name in names if _is_matrix(tuned.tensors[name]) and _asked(name, wanted)]
+    if asked:
+        _refuse_memory([tuned.tensors[name] for name in asked], memory)
     download({model: range(len(model.files)) for model in (tuned, base)})
     with _Pair(tuned, base) as pair:
-        differing = [name for name in names if name not in matrices and pair.differs(name)]
+        differing = [name for name in names if pair.differs(name)]
+        matrices = [name for name in differing if name in asked]
+        if not matrices:
+            message = "no matrix differs between the models and is asked for"
+            raise MergeGraphError(Diagnostic("MG389", message, help=("see `--include` and `--exclude`",)))
         wholes = [name for name in differing if len(tuned.tensors[name].shape) < 2]
-        others = [name for name in tuned.tensors if name not in names]
-        left_out = (*(name for name in differing if name not in wholes), *others)
+        taken = {*names} - {*differing} | {*matrices, *wholes}
+        left_out = tuple(name for name in tuned.tensors if name not in taken)
         parts = [_factors(tuned.tensors[name], _rank(pair, name, wanted)) for name in matrices]
         parts += [_whole(tuned.tensors[name], {part.module for part in parts}) for name in wholes]
         layout = _layout(parts)

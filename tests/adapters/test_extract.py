@@ -82,7 +82,7 @@ def test_what_is_refused(models, capsys):
     assert extract("--memory", "10MB") == 4
     assert "error[MG388]: factoring this matrix does not fit into 10 MB of memory" in capsys.readouterr().err
     assert extract("--include", "nothing") == 2
-    assert "error[MG389]: no matrix is in both models and asked for" in capsys.readouterr().err
+    assert "error[MG389]: no matrix differs between the models and is asked for" in capsys.readouterr().err
     tensors = {**models[1], Q: models[1][Q] * float("inf")}
     save_file(tensors, "a/model.safetensors")
     assert extract() == 1
