@@ -9,14 +9,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from threading import Event
 from typing import Any
 
-from mergegraph.checkpoint.faults import fault, warning
+from mergegraph.checkpoint.faults import fault, quoted, warning
 from mergegraph.checkpoint.header import Header, read_header, remote_header
 from mergegraph.checkpoint.hub_faults import full, refusal, unreachable
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
@@ -26,10 +25,10 @@ FIRST_BYTES = 65_536
 """How much of a weights file is asked for first: most headers are shorter."""
 
 TOGETHER = 8
-"""How many headers or files are fetched at the same time."""
+"""How many headers are fetched at the same time."""
 
 Report = Callable[[int], None]
-"""Is told of every number of bytes that arrived, in any thread."""
+"""Is told of every number of bytes that arrived."""
 
 Downloading = Callable[[int], AbstractContextManager[Report]]
 """Is called with the bytes of a download before it begins; what it gives is told of them for the length of a block."""
@@ -111,7 +110,8 @@ class Repository:
                 return b"", 0
             hf_raise_for_status(response)
             if size is None:
-                raise fault("MG549", f"the server does not say how long `{name}` is", url, "download the model first")
+                message = f"the server does not say how long {quoted(name)} is"
+                raise fault("MG549", message, url, "download the model first")
             # A server that knows no ranges begins at the start.
             skipped = 0 if response.status_code == 206 else offset
             data = bytearray()
@@ -121,7 +121,7 @@ class Repository:
                     break
         found = bytes(data[skipped : skipped + count])
         if len(found) < min(count, size - offset):
-            raise fault("MG573", f"the download of `{name}` broke off", url, "run again")
+            raise fault("MG573", f"the download of {quoted(name)} broke off", url, "run again")
         return found, size
 
 
@@ -191,31 +191,17 @@ def _size(headers: Mapping[str, str]) -> int | None:
 
 
 def fetch_all(files: Iterable[tuple[Repository, str]], nbytes: int, report: Report) -> None:
-    """Download files of the Hub, several at a time, about `nbytes` in all, into the cache that all programs share.
+    """Download files of the Hub, about `nbytes` in all, into the cache that all programs share.
 
-    Files that are complete are kept when others fail, or when the user stops. Raises what `Repository.fetch` raises,
-    and MG570 at the start where the disk can't hold them.
+    One after the other, in this thread: the client spreads a file over connections itself, and only so does Ctrl-C stop
+    it. Files that are complete are kept whatever happens. Raises what `Repository.fetch` raises, and MG570 at the start
+    where the disk can't hold them.
     """
     waiting = [(repository, name) for repository, name in files if not repository.has(name)]
-    if not waiting:
-        return
-    _refuse_full_disk(waiting[0][0].folder, nbytes)
-    stopped = Event()
-
-    def arrived(count: int) -> None:
-        if stopped.is_set():
-            raise InterruptedError("another download failed")
-        report(count)
-
-    with ThreadPoolExecutor(TOGETHER, thread_name_prefix="downloads") as threads:
-        running = [threads.submit(repository.fetch, name, arrived) for repository, name in waiting]
-        try:
-            for done in as_completed(running):
-                done.result()
-        except BaseException:
-            stopped.set()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    if waiting:
+        _refuse_full_disk(waiting[0][0].folder, nbytes)
+    for repository, name in waiting:
+        repository.fetch(name, report)
     for repository in dict.fromkeys(repository for repository, _ in waiting):
         _remember(repository)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from families import make_family, read_model
 from hub_server import Hub
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 from merging import compilation, run
 from safetensors.numpy import save_file
 
@@ -136,6 +136,33 @@ def test_a_commit_that_is_gone_when_it_is_downloaded(hub, family, tmp_path):
     )
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob("out.partial*"))
+
+
+def test_the_card_names_parents_commits_and_the_licence_they_share(hub, family, tmp_path):
+    for name in "ab":
+        repo = hub.repos[f"org/{name}"]
+        repo.commit({**repo.commits[repo.branches["main"]], "README.md": b"---\nlicense: mit\n---\n# mine\n"})
+    run(tmp_path, RECIPE, tmp_path / "out")
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert (card.data.base_model, card.data.license) == (["org/a", "org/b"], "mit")
+    assert card.data.to_dict()["base_model_relation"] == "merge"
+    for name in "ab":
+        assert f"| org/{name} | {hub.repos[f'org/{name}'].branches['main']} |" in card.text
+
+
+def test_a_run_goes_on_after_the_cache_was_filled(hub, family, tmp_path, monkeypatch):
+    recipe = RECIPE.replace("save", 'save select { "*.mlp.*": a, _: b } to "first"\nsave')
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mergegraph.merge.commit_all", broken)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, recipe, tmp_path / "out")
+    assert list((tmp_path / "out").glob("*.partial-*"))
+    result = run(tmp_path, recipe, tmp_path / "out", resume=True)
+    assert result.bytes_written == 0
 
 
 def test_revisions_are_branches_tags_and_commits(hub, tmp_path):
