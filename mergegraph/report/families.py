@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mergegraph.checkpoint.layers import find_stacks, split_layer
-from mergegraph.ir.graph import Binding, InputRef, OutputTensor, Total, const_value
+from mergegraph.ir.graph import InputRef, OutputTensor, Total, const_value
 from mergegraph.ir.node import Node, postorder
 
 NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
@@ -78,15 +78,14 @@ def families(items: Iterable[Item]) -> Iterator[Family]:
 def reads(tensor: OutputTensor) -> tuple[tuple[int, Pattern] | None, ...]:
     """Return what is bound to the leaves of a tensor, in terms of the numbers in its name."""
     own = [int(found) for found in NUMBER.findall(tensor.name)]
-    return tuple(_read(binding, own) for binding in tensor.bindings)
+    patterns = {name: _pattern(name, own) for name in {b.name for b in tensor.bindings if isinstance(b, InputRef)}}
+    return tuple((b.model, patterns[b.name]) if isinstance(b, InputRef) else None for b in tensor.bindings)
 
 
-def _read(binding: Binding, own: Sequence[int]) -> tuple[int, Pattern] | None:
-    if not isinstance(binding, InputRef):
-        return None
-    found = [int(number) for number in NUMBER.findall(binding.name)]
+def _pattern(name: str, own: Sequence[int]) -> Pattern:
+    found = [int(number) for number in NUMBER.findall(name)]
     shifts = [(i, number - own[i]) if i < len(own) else (-1, number) for i, number in enumerate(found)]
-    return binding.model, Pattern(tuple(NUMBER.split(binding.name)), tuple(shifts))
+    return Pattern(tuple(NUMBER.split(name)), tuple(shifts))
 
 
 def operands(root: Node) -> list[tuple[Node, int, Node]]:

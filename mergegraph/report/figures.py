@@ -81,6 +81,9 @@ def sharing(compilation: Compilation, joint: Plan) -> Sharing:
 
 def _alone(compilation: Compilation, joint: Plan) -> Iterator[Plan]:
     graph = compilation.optimized
+    if len(graph.saves) == 1:
+        yield joint
+        return
     resources = Resources(joint.budget_bytes, joint.workers, joint.baseline_bytes)
     for number in range(len(graph.saves)):
         tensors = tuple(tensor for tensor in graph.tensors if tensor.save == number)
