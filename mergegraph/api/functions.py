@@ -13,7 +13,8 @@ from mergegraph.recipe.apply import slots
 from mergegraph.recipe.arguments import Slot
 from mergegraph.recipe.evaluate import SPECIAL
 from mergegraph.recipe.resolve import prelude_functions
-from mergegraph.report.methods import Entry, catalogue
+from mergegraph.recipe.vocabulary import SLOTS
+from mergegraph.report.methods import catalogue
 
 WIDTH = 120
 """The longest line of a declaration."""
@@ -22,29 +23,34 @@ WIDTH = 120
 @cache
 def functions() -> dict[str, Callable[..., Expression]]:
     """Return a function for each method and operation of the language, by name."""
-    return {entry.name: _function(entry) for entry in catalogue()}
+    described = {entry.name: (entry.summary, entry.text, entry.definition) for entry in catalogue()}
+    return {name: _function(name, described.get(name, ())) for name in _names()}
 
 
 def declarations() -> str:
     """Return the declarations of all functions, as a stub file has them."""
-    return "".join(f"{_declaration(entry)}\n" for entry in sorted(catalogue(), key=lambda entry: entry.name))
+    return "".join(f"{_declaration(name)}\n" for name in _names())
 
 
-def _function(entry: Entry) -> Callable[..., Expression]:
+def _names() -> list[str]:
+    return sorted({*(entry.name for entry in catalogue()), *SLOTS})
+
+
+def _function(name: str, description: Sequence[str]) -> Callable[..., Expression]:
     def function(*arguments: Operand, **named: Operand) -> Expression:
-        return call(entry.name, arguments, named)
+        return call(name, arguments, named)
 
-    function.__name__ = function.__qualname__ = entry.name
+    function.__name__ = function.__qualname__ = name
     function.__module__ = "mergegraph"
-    function.__doc__ = "\n\n".join(part for part in (entry.summary, entry.text, entry.definition) if part)
-    function.__signature__ = Signature([*_parameters(_slots(entry.name))])  # type: ignore[attr-defined]
+    function.__doc__ = "\n\n".join(filter(None, description))
+    function.__signature__ = Signature([*_parameters(_slots(name))])  # type: ignore[attr-defined]
     return function
 
 
 def _slots(name: str) -> Sequence[Slot]:
     """Return the parameters of a function: those of a method of the prelude, or else of the operation."""
-    if name in SPECIAL:
-        return SPECIAL[name]
+    if name in SPECIAL or name in SLOTS:
+        return SPECIAL.get(name) or SLOTS[name]
     if name in prelude_functions():
         found = prelude_functions()[name].syntax.parameters
         return [Slot(p.name.name, p.default is None and not p.variadic, p.variadic) for p in found]
@@ -63,15 +69,15 @@ def _parameters(found: Sequence[Slot]) -> Iterator[Parameter]:
             yield Parameter(name, kind, default=Parameter.empty if slot.required else ...)
 
 
-def _declaration(entry: Entry) -> str:
+def _declaration(name: str) -> str:
     parts: list[str] = []
-    for parameter in _parameters(_slots(entry.name)):
+    for parameter in _parameters(_slots(name)):
         star = "*" if parameter.kind is Parameter.VAR_POSITIONAL else ""
         if parameter.kind is Parameter.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
             parts.append("*")
         default = "" if parameter.default is Parameter.empty else " = ..."
         parts.append(f"{star}{parameter.name}: Operand{default}")
-    line = f"def {entry.name}({', '.join(parts)}) -> Expression: ..."
+    line = f"def {name}({', '.join(parts)}) -> Expression: ..."
     if len(line) <= WIDTH:
         return line
-    return "\n".join([f"def {entry.name}(", *(f"    {part}," for part in parts), ") -> Expression: ..."])
+    return "\n".join([f"def {name}(", *(f"    {part}," for part in parts), ") -> Expression: ..."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from mergegraph.diagnostics import Label
 from mergegraph.ir.node import Node
@@ -27,6 +28,10 @@ _TOKEN = (
     Slot("of", False, False, named=True),
     Slot("force", False, False, named=True),
 )
+
+
+SLOTS: Mapping[str, tuple[Slot, ...]] = MappingProxyType({"union": _UNION, "token": _TOKEN})
+"""The parameters of the functions on vocabularies."""
 
 
 def union(call: s.Call, arguments: Evaluated, findings: Findings) -> Value:

@@ -88,6 +88,17 @@ def test_sweeps_share_one_graph_and_run_like_the_text(folder):
     assert digest(folder / "python") == digest(folder / "text")
 
 
+def test_adapters_and_tokenizers_are_written_as_in_the_text():
+    a, b = mg.model("./a"), mg.model("./b")
+    tokens = mg.union(a, b, base=a, tokens=[mg.token("<pad>", b)])
+    recipe = mg.save(a + mg.lora("./adapter", scale=0.8), "out", tokenizer=tokens, chat_template="auto")
+    assert recipe.text.endswith(
+        'save a + lora("./adapter", scale=0.8)\n'
+        '    to "out" with tokenizer=union(a, b, base=a, tokens=[token("<pad>", b)]), chat_template="auto"\n'
+    )
+    assert values(mg.parse(recipe.text)) == values(recipe)
+
+
 def test_a_recipe_tells_of_itself(folder):
     recipe = mg.save(mg.linear(mg.model("./a"), mg.model("./b")), "out")
     assert recipe.check() == ()
