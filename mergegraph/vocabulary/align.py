@@ -138,7 +138,7 @@ class _Aligning:
         return Alignment(joined.rows, self.tensors, gathers, {}, joined)
 
     def _strangers(self, first: Tokens | None) -> dict[Node, str]:
-        """Return why models do not have the rows of the tokenizer's model, or of the first whose tokens are known."""
+        """Return why models do not have the rows of the tokenizer's model; nothing where its tokens are not known."""
         if first is None:
             return {}
         height = self.heights[self.save.tokenizer]
