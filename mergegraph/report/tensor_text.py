@@ -115,7 +115,13 @@ class _Walk:
 
     def _argument(self, node: Node, child: Node, name: str, resolved: list[str]) -> str:
         if child.type not in (Type.NUMBER, Type.FIELD):
-            return self.visit(child, name)
+            try:
+                return self.visit(child, name)
+            except _Lacking:
+                if not any(d.type is Type.DELTA and self.namer.supplied(d, name) for d in node.inputs):
+                    raise
+                # The tensor is one that only an adapter has.
+                return "0"
         value = spell_number(field_value(child, name, self.namer.names(node), self.namer))
         if child.op != "number":
             resolved.append(f"{value}: {self._origin(child, name)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from families import make_family, read_model
-from merging import merged
+from merging import compilation, merged
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import save_file
 from torch import nn
@@ -20,6 +20,8 @@ from transformers import (
     GptOssConfig,
     GptOssForCausalLM,
 )
+
+from mergegraph.report.tensor_text import tensor_text
 
 BASE = 'base = model("./base")\n'
 
@@ -102,6 +104,9 @@ def test_a_head_of_its_own_on_a_bert_without_one(tmp_path):
     wanted = adapted(model, tmp_path / "adapter", lora)
     found = merged(tmp_path, BASE + 'save base + lora("./adapter") to "out"', tmp_path / "out")
     assert {"classifier.weight", "classifier.bias"} <= found.keys()
+    explained = tensor_text(compilation(tmp_path, BASE + 'save base + lora("./adapter") to "out"'), {"classifier.bias"})
+    assert '%1 = lora("./adapter")' in explained
+    assert "%2 = 0 + %1" in explained
     assert_close({name if name.startswith("classifier") else f"bert.{name}": x for name, x in found.items()}, wanted)
 
 
