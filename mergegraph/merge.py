@@ -26,7 +26,8 @@ from mergegraph.ir.node import Node
 from mergegraph.ir.print import expression_lines
 from mergegraph.lower.names import Namer
 from mergegraph.own import own_sources
-from mergegraph.plan.plan import Planned, silent
+from mergegraph.plan.measured import Measured
+from mergegraph.plan.plan import Plan, Planned, silent
 from mergegraph.recipe.recipe import Save
 from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
@@ -50,6 +51,7 @@ class Options:
     workers: int | None = None
     overwrite: bool = False
     resume: bool = False
+    analyze: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ class Result:
     peak_rss_bytes: int
     units: int
     warnings: tuple[Diagnostic, ...]
+    plan: Plan
+    analysis: tuple[Measured, ...]
+    """What every unit of the plan took, stage by stage, where it was asked for."""
 
 
 def merge(
@@ -104,7 +109,9 @@ def merge(
             outputs.append(Output(stack.enter_context(directory), shards, save.span))
         download(compilation.needed, downloading)
         _fetch_small_files(compilation)
-        measured = run_plan(plan, checkpoints, outputs, planned(plan), compilation.alignments.tables)
+        measured = run_plan(
+            plan, checkpoints, outputs, planned(plan), compilation.alignments.tables, analyze=options.analyze
+        )
         warnings = list(measured.warnings)
         finished = []
         read_once = cache(_extra)
@@ -125,6 +132,8 @@ def merge(
         measured.peak_rss_bytes,
         measured.units,
         tuple(warnings),
+        plan,
+        measured.analysis,
     )
 
 

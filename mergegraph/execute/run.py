@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Event, Lock
+from threading import Event, Lock, get_ident
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,9 @@ from mergegraph.execute.schedule import run_units
 from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
 from mergegraph.ir.graph import InputRef, RowsRef
 from mergegraph.kernels import single_threaded
-from mergegraph.machine import peak_resident_bytes
+from mergegraph.machine import peak_resident_bytes, resident_bytes
+from mergegraph.plan.measured import NOT_RUN
+from mergegraph.plan.measured import Measured as UnitMeasured
 from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
@@ -46,12 +49,15 @@ class Progress:
     report: Report
     bytes_read: int = 0
     bytes_written: int = 0
+    by_thread: Counter[int] = field(default_factory=Counter)
+    """Bytes that each thread has read."""
     _lock: Lock = field(default_factory=Lock)
 
     def read(self, count: int, tensor: str) -> None:
         """Count bytes read."""
         with self._lock:
             self.bytes_read += count
+            self.by_thread[get_ident()] += count
         self.report(count, tensor)
 
     def written(self, count: int, tensor: str) -> None:
@@ -71,6 +77,8 @@ class Measured:
     peak_rss_bytes: int
     units: int
     warnings: tuple[Diagnostic, ...]
+    analysis: tuple[UnitMeasured, ...] = ()
+    """What every unit took, stage by stage, where it was asked for."""
 
 
 class CheckpointReader:
@@ -156,17 +164,19 @@ def run_plan(
     outputs: Sequence[Output],
     report: Report,
     tables: Mapping[str, Any] = NO_TABLES,
+    *,
+    analyze: bool = False,
 ) -> Measured:
     """Execute every unit that is not done yet; the outputs are complete then, and not yet published.
 
-    `tables` are the tables of rows by name. Whatever goes wrong is raised after all workers have stopped:
-    MergeGraphError, or KeyboardInterrupt.
+    `tables` are the tables of rows by name. With `analyze` it is measured what each unit takes. Whatever goes
+    wrong is raised after all workers have stopped: MergeGraphError, or KeyboardInterrupt.
     """
     started = time.monotonic()
     progress = Progress(report)
     writer = OutputWriter(outputs, progress)
     with CheckpointReader(checkpoints, progress, tables) as reader:
-        execution = _Execution(reader, writer, tables)
+        execution = _Execution(reader, writer, tables, progress if analyze else None)
         waiting = [rank for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))]
         for earlier in plan.before if waiting else ():
             execution.run(earlier, range(len(earlier.units)))
@@ -180,6 +190,7 @@ def run_plan(
         peak_resident_bytes(),
         len(plan.units),
         tuple(_not_finite(target, count) for target, count in found),
+        execution.analysis(plan) if analyze else (),
     )
 
 
@@ -201,7 +212,15 @@ def run_survey(plan: Plan, checkpoints: Sequence[Checkpoint], report: Report) ->
 class _Execution:
     """Runs the stages of a merge, one after the other; what units find out about whole models is in `totals`."""
 
-    def __init__(self, reader: CheckpointReader, writer: OutputWriter, tables: Mapping[str, Any] = NO_TABLES) -> None:
+    def __init__(
+        self,
+        reader: CheckpointReader,
+        writer: OutputWriter,
+        tables: Mapping[str, Any] = NO_TABLES,
+        analyzed: Progress | None = None,
+    ) -> None:
+        self._analyzed = analyzed
+        self._spent: dict[tuple[int, int], UnitMeasured] = {}
         self.reader = reader
         self.writer = writer
         self.tables = tables
@@ -226,7 +245,21 @@ class _Execution:
             # A unit that was cancelled may be heard of before the one that failed.
             raise self._failures[0] from None
 
+    def analysis(self, plan: Plan) -> tuple[UnitMeasured, ...]:
+        """Return what the units of all stages of a plan took, in order."""
+        places = ((id(stage), rank) for stage in (*plan.before, plan) for rank in range(len(stage.units)))
+        return tuple(self._spent.get(place, NOT_RUN) for place in places)
+
     def _execute(self, stage: Plan, rank: int) -> Done:
+        if self._analyzed is None:
+            return self._execute_unit(stage, rank)
+        started, before = time.monotonic(), self._analyzed.by_thread[get_ident()]
+        done = self._execute_unit(stage, rank)
+        read = self._analyzed.by_thread[get_ident()] - before
+        self._spent[id(stage), rank] = UnitMeasured(time.monotonic() - started, resident_bytes(), read)
+        return done
+
+    def _execute_unit(self, stage: Plan, rank: int) -> Done:
         single_threaded()
         unit = stage.units[rank]
         arena = self._pool.take(unit.peak_bytes)

@@ -13,13 +13,13 @@ from typing import Any
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape
 from mergegraph.ops import OPS
+from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Plan
 from mergegraph.report.methods import LOCALITIES
 from mergegraph.report.page_graph import graphs_json
 from mergegraph.report.page_plan import page_plan_json
 from mergegraph.report.page_recipe import recipe_json, recipe_nodes
 from mergegraph.report.palette import PALETTE
-from mergegraph.report.timeline import Measured
 
 
 def page(compilation: Compilation, plan: Plan, measured: Sequence[Measured] = ()) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape
+from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Compute, Plan, Unit
 from mergegraph.report.plan_json import plan_json
-from mergegraph.report.timeline import Measured, Step, timeline, units
+from mergegraph.report.timeline import Step, timeline, units
 
 FIGURES = (
     "bytes_read", "bytes_written", "input_bytes", "planned_peak_bytes", "lower_bound_bytes", "optimal",

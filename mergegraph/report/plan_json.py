@@ -29,6 +29,7 @@ def plan_json(compilation: Compilation, plan: Plan) -> dict[str, Any]:
         "units": len(plan.units),
         "units_resident": sum(unit.resident for unit in plan.units if isinstance(unit, Compute)),
         "units_streaming": sum(not unit.resident for unit in plan.units if isinstance(unit, Compute)),
+        "before": [{"units": len(stage.units), "bytes_read": stage.bytes_read} for stage in plan.before],
         "units_copied": len(plan.units) - uses.total(),
         "dearest": _dearest(compilation, plan),
         "nodes_before": passes[0].nodes_before,

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Compute, Plan, Unit
 from mergegraph.plan.planner import Places, unit_reads
 
 MOST_STEPS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a unit took when it ran: seconds, bytes it read, and the most bytes of the whole process meanwhile."""
-
-    seconds: float
-    memory_bytes: int
-    bytes_read: int
 
 
 @dataclass(frozen=True, slots=True)

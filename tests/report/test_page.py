@@ -22,10 +22,10 @@ from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import MergeGraphError, Source
 from mergegraph.ir.graph import Graph, TensorRef, const_value, is_leaf, with_constants
 from mergegraph.ir.node import postorder
+from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Plan
 from mergegraph.report.explain import explain
 from mergegraph.report.page import fill, inert_json, page, page_json
-from mergegraph.report.timeline import Measured
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")

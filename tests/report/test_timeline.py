@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from mergegraph.compiler import Compilation
+from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Plan
-from mergegraph.report.timeline import MOST_STEPS, Measured, timeline
+from mergegraph.report.timeline import MOST_STEPS, timeline
 
 Compiled = Callable[[str], Compilation]
 Planned = Callable[..., Plan]
