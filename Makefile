@@ -46,6 +46,6 @@ fixtures: setup  ## rewrite the expected texts of the fixtures; review the diffe
 page:  ## build the script and style of the page anew, with npm
 	cd web && npm ci --no-fund --no-audit && npm run build
 
-bench: setup  ## compare with mergekit on four models of 0.97 GB (takes minutes and 5 GB of disk)
+bench: setup  ## measure every ratio of speed on four models of 0.97 GB: mergekit, I/O floor, workers, memory (takes long)
 	$(BIN)/python benchmarks/make_family.py
-	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/ratios.py $(BENCH)

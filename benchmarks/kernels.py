@@ -75,6 +75,7 @@ def passes(tile: int) -> Iterator[tuple[str, float]]:
         yield f"{name} of {len({id(t) for t in tensors})}", measure(lambda n=name, t=tensors: reduce(n, (), tile, *t))
     yield "magnitude_histogram", measure(lambda: reduce("magnitude_histogram", (), tile, x))
     yield "bucket_histogram", measure(lambda: reduce("bucket_histogram", (coarse, k), tile, x))
+    yield "magnitude_limit", measure(lambda: reduce("magnitude_limit", (coarse, k), tile, x, size=ELEMENTS))
     yield "threshold", measure(lambda: scan("threshold", (kth_magnitude(coarse, fine, k),), tile, x))
     tied = (x * 64).round()
     limit = kth_magnitude(*_search(tied, tile))
@@ -103,21 +104,23 @@ class Ties:
         self.out = torch.empty_like(base)
 
     def first(self) -> None:
-        """Count the magnitudes."""
-        kernels = [REDUCTIONS["magnitude_histogram"](()) for _ in self.models]
-        for tile, deltas in self._deltas():
+        """Count the magnitudes of a sixteenth."""
+        kernels = [REDUCTIONS["magnitude_sample"](()) for _ in self.models]
+        for tile, deltas in self._deltas(every=16):
             for kernel, delta in zip(kernels, deltas, strict=True):
                 kernel.update(tile, delta)
-        self.coarse = [kernel.result() for kernel in kernels]
+        self.samples = [kernel.result() for kernel in kernels]
 
     def second(self) -> None:
         """Find the limits."""
         k = float(int(DENSITY * ELEMENTS))
-        kernels = [REDUCTIONS["bucket_histogram"]((coarse, k)) for coarse in self.coarse]
+        kernels = [REDUCTIONS["magnitude_limit"]((sample, k), size=ELEMENTS) for sample in self.samples]
         for tile, deltas in self._deltas():
             for kernel, delta in zip(kernels, deltas, strict=True):
                 kernel.update(tile, delta)
-        self.limits = [kth_magnitude(c, kernel.result(), k) for c, kernel in zip(self.coarse, kernels, strict=True)]
+        if any(kernel.again() for kernel in kernels):
+            raise RuntimeError("the sample was misleading")
+        self.limits = [kernel.result() for kernel in kernels]
 
     def third(self) -> None:
         """Trim, elect, average what agrees, add the base."""
@@ -155,9 +158,9 @@ class Ties:
             POINTWISE["multiply"](agrees, agrees, weight)
             POINTWISE["add"](shares, shares, agrees)
 
-    def _deltas(self) -> Iterator[tuple[Tile, Sequence[torch.Tensor]]]:
+    def _deltas(self, every: int = 1) -> Iterator[tuple[Tile, Sequence[torch.Tensor]]]:
         base, *deltas = self.registers[:4]
-        for tile in self.tiles:
+        for tile in self.tiles[::every]:
             part = slice(tile.start, tile.start + tile.count)
             POINTWISE["cast"](base, self.base[part])
             for delta, model in zip(deltas, self.models, strict=True):
@@ -166,9 +169,9 @@ class Ties:
             yield tile, deltas
 
 
-def reduce(name: str, scalars: tuple[object, ...], tile: int, *tensors: torch.Tensor) -> object:
+def reduce(name: str, scalars: tuple[object, ...], tile: int, *tensors: torch.Tensor, **settings: int) -> object:
     """Run a reduction over tensors."""
-    kernel = REDUCTIONS[name](scalars)
+    kernel = REDUCTIONS[name](scalars, **settings)
     for part in _tiles(tile):
         kernel.update(part, *(tensor[part.start : part.start + part.count] for tensor in tensors))
     return kernel.result()

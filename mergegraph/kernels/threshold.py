@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE, library, raw
+from mergegraph.kernels.bits import MAGNITUDE, library
+from mergegraph.kernels.buffers import shared
 from mergegraph.kernels.magnitude import Limit, magnitude
-from mergegraph.kernels.tile import Tile
+from mergegraph.kernels.tile import BLOCK, Tile
 
 _hardshrink = torch.ops.aten.hardshrink.out
 
@@ -38,7 +40,11 @@ class Threshold:
         """Count the elements at the limit, as long as that matters."""
         if self._left == 0 or self._limit.ties == self._limit.equal:
             return 0
-        return int(library(x).count_nonzero((raw(x) & MAGNITUDE) == self._limit.bits))
+        if library(x) is not np or x.numel() > BLOCK:
+            return int(torch.count_nonzero((x.view(torch.int32) & MAGNITUDE) == self._limit.bits))
+        sizes, equal = (shared(kind, 0, x.device)[: x.numel()].numpy() for kind in (torch.float32, torch.bool))
+        np.abs(x.view(-1).numpy(), out=sizes)
+        return int(np.count_nonzero(np.equal(sizes, np.float32(self._limit.value), out=equal)))
 
     def _select(self, out: torch.Tensor, x: torch.Tensor) -> None:
         magnitudes = x.view(torch.int32) & MAGNITUDE

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from networkx.utils import UnionFind
-
 from mergegraph.ir.graph import (
     Binding,
     Graph,
@@ -79,7 +77,7 @@ def _copy(tensor: OutputTensor) -> CopyOf | None:
 
 
 def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
-    joined: UnionFind[int] = UnionFind(range(len(tensors)))
+    joined = list(range(len(tensors)))
     reads: dict[int, set[Binding]] = {i: _reads(tensor) for i, tensor in enumerate(tensors)}
     first: dict[tuple[tuple[int, ...], Binding], int] = {}
     for i, tensor in enumerate(tensors):
@@ -89,17 +87,25 @@ def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
                 _join(joined, reads, i, other)
     found: dict[int, list[OutputTensor]] = defaultdict(list)
     for i, tensor in enumerate(tensors):
-        found[joined[i]].append(tensor)
+        found[_root(joined, i)].append(tensor)
     return list(found.values())
 
 
-def _join(joined: UnionFind[int], reads: dict[int, set[Binding]], one: int, other: int) -> None:
-    a, b = joined[one], joined[other]
+def _root(joined: list[int], one: int) -> int:
+    """Return what stands for all that one is joined with: `joined` leads there, step by step."""
+    while joined[one] != one:
+        joined[one] = joined[joined[one]]
+        one = joined[one]
+    return one
+
+
+def _join(joined: list[int], reads: dict[int, set[Binding]], one: int, other: int) -> None:
+    a, b = _root(joined, one), _root(joined, other)
     if a == b or len(reads[a] | reads[b]) > MOST_INPUTS:
         return
     together = reads[a] | reads[b]
-    joined.union(a, b)
-    reads[joined[a]] = together
+    joined[b] = a
+    reads[a] = together
 
 
 def _reads(tensor: OutputTensor) -> set[Binding]:

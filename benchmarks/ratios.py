@@ -1,0 +1,173 @@
+"""Measure every ratio that speed is judged by, and print one Markdown table.
+
+    python benchmarks/ratios.py [--runs 5] [--only METHOD ...] [--without-mergekit]
+
+For each method, alternately and on the same files in the page cache: mergekit 0.1.5 in float32, the I/O floor
+(floor.py: the same bytes read once and written, nothing computed), and MergeGraph with one worker, with two, and with
+two in little memory. Every figure is that of a whole process, its start included; times are medians, peaks the largest.
+The start alone is measured too: that of the interpreter with all libraries, before the first byte is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mergekit_peer
+from _paths import BENCHMARKS, DATA, RESULTS, ROOT
+from measure import Cost, hash_weights, measure, median, warm
+from peers import METHODS, Method
+
+WORK = DATA / "ratios"
+LITTLE, MUCH = "700MB", "8GB"
+MERGEKIT, FLOOR, START = "mergekit", "floor", "start"
+ONE, TWO, TIGHT = (MUCH, 1), (MUCH, 2), (LITTLE, 2)
+SETTINGS = (ONE, TWO, TIGHT)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process of a method: what it took, and the hash of what it wrote."""
+
+    who: object
+    cost: Cost
+    digest: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The medians of a method by contender, and how many different outputs MergeGraph wrote."""
+
+    method: str
+    costs: dict[object, Cost]
+    outputs: int
+
+
+def main() -> int:
+    """Print the table, and write it to benchmarks/results."""
+    options = _parser().parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    warm(options.family)
+    found = [_measured(method, options) for method in METHODS if method.name in options.only]
+    text = report(found, options)
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"ratios-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}.md"
+    path.write_text(text)
+    print(f"written: {path.relative_to(ROOT)}", file=sys.stderr)
+    return 0 if all(figures.outputs == 1 for figures in found) else 1
+
+
+def _measured(method: Method, options: argparse.Namespace) -> Figures:
+    contenders: list[object] = [FLOOR, START, *SETTINGS]
+    runs: list[Run] = []
+    for number in range(options.runs):
+        if not options.without_mergekit and number < options.mergekit_runs:
+            runs.append(_run(method, MERGEKIT, options))
+        runs += [_run(method, who, options) for who in contenders]
+    present = dict.fromkeys(run.who for run in runs)
+    costs = {who: median([run.cost for run in runs if run.who == who]) for who in present}
+    return Figures(method.name, costs, len({run.digest for run in runs if run.who in SETTINGS}))
+
+
+def _run(method: Method, who: object, options: argparse.Namespace) -> Run:
+    out = WORK / "out"
+    _remove(out)
+    print(f"{method.name}: {_title(who)} …", file=sys.stderr, flush=True)
+    cost = measure(_command(method, who, options, out), WORK / f"{method.name}.log")
+    digest = hash_weights(out) if who in SETTINGS else ""
+    _remove(out)
+    return Run(who, cost, digest)
+
+
+def _remove(out: Path) -> None:
+    if out.is_file():
+        out.unlink()
+    shutil.rmtree(out, ignore_errors=True)
+
+
+def _command(method: Method, who: object, options: argparse.Namespace, out: Path) -> list[str]:
+    family = options.family.resolve()
+    if who == MERGEKIT:
+        config = WORK / f"{method.name}.yml"
+        config.write_text(method.config(family, "float32"))
+        return mergekit_peer.command(config, out)
+    if who == FLOOR:
+        names = dict.fromkeys([*([method.base] if method.base else []), *method.models])
+        files = [str(path) for name in names for path in sorted((family / name).glob("*.safetensors"))]
+        nbytes = sum(path.stat().st_size for path in (family / method.models[0]).glob("*.safetensors"))
+        return [str(options.python), str(BENCHMARKS / "floor.py"), str(out), str(nbytes), *files]
+    if who == START:
+        return [str(options.python), "-c", "import mergegraph.cli.app, mergegraph.merge, mergegraph.execute.run"]
+    assert isinstance(who, tuple)
+    recipe = WORK / f"{method.name}.merge"
+    recipe.write_text(method.recipe(family))
+    limits = ["--memory", who[0], "--workers", str(who[1])]
+    return [str(options.python), "-m", "mergegraph", "run", str(recipe), str(out), *limits]
+
+
+def _title(who: object) -> str:
+    if isinstance(who, tuple):
+        return f"MergeGraph, {who[0]}, {who[1]} worker{'s' if who[1] != 1 else ''}"
+    return {MERGEKIT: f"mergekit {mergekit_peer.VERSION}, float32", FLOOR: "I/O floor", START: "start alone"}[str(who)]
+
+
+def report(found: Sequence[Figures], options: argparse.Namespace) -> str:
+    """Return what was measured, and the ratios with what they should reach, as Markdown."""
+    now = datetime.datetime.now(datetime.UTC)
+    title = f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {platform.platform()}, {options.runs} alternating runs"
+    lines = [title, "", "| method | | wall s | CPU s | peak MB |", "|---|---|--:|--:|--:|"]
+    lines += [_line(figures.method, who, cost) for figures in found for who, cost in figures.costs.items()]
+    lines += ["", "| method | ratio | measured | to reach |", "|---|---|--:|--:|"]
+    lines += [f"| {f.method} | {name} | {value:.2f} | {goal} |" for f in found for name, value, goal in ratios(f)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(method: str, who: object, cost: Cost) -> str:
+    return f"| {method} | {_title(who)} | {cost.seconds:.2f} | {cost.cpu_seconds:.2f} | {cost.peak_bytes / 1e6:.0f} |"
+
+
+FLOORS = {"linear": "≤ 1.5", "slerp": "≤ 1.5", "ties": "≤ 3", "dare_ties": "≤ 3"}
+PROCESSOR = {"linear": "≥ 5", "slerp": "≥ 5", "ties": "≥ 20", "dare_ties": "≥ 10"}
+WALL = {"linear": "≥ 8", "ties": "≥ 25"}
+
+
+def ratios(figures: Figures) -> Iterator[tuple[str, float, str]]:
+    """Yield the name of each ratio of a method, its value, and what it should reach."""
+    costs, name = figures.costs, figures.method
+    floor, start, one, two, tight = (costs[who] for who in (FLOOR, START, *SETTINGS))
+    rest = replace(two, seconds=two.seconds - start.seconds)
+    yield "wall ÷ I/O floor, 2 workers", two.seconds / floor.seconds, FLOORS[name]
+    yield "the same without the start of the process", rest.seconds / floor.seconds, ""
+    yield "two workers against one, without the start", (one.seconds - start.seconds) / rest.seconds, "≥ 1.7 (ties)"
+    yield "wall in little memory ÷ in much", tight.seconds / two.seconds, "≤ 1.15"
+    peer = costs.get(MERGEKIT)
+    if peer is not None:
+        yield "CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
+        yield "wall, mergekit ÷ two workers", peer.seconds / two.seconds, WALL.get(name, "")
+        yield "peak, mergekit ÷ little memory", peer.peak_bytes / tight.peak_bytes, "≥ 5"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [method.name for method in METHODS]
+    venv = ROOT / ".venv" / "bin" / "python"
+    python = venv if venv.exists() else Path(sys.executable)
+    parser.add_argument("--family", type=Path, default=DATA / "family", help="folder that make_family.py wrote")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="which methods; all by default")
+    parser.add_argument("--runs", type=int, default=5, help="alternating runs (default: 5)")
+    parser.add_argument("--mergekit-runs", type=int, default=1, help="how many of them with mergekit (default: 1)")
+    parser.add_argument("--without-mergekit", action="store_true", help="leave mergekit out")
+    parser.add_argument("--python", type=Path, default=python, help="interpreter that runs MergeGraph")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
