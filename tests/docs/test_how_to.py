@@ -15,7 +15,7 @@ from mergegraph.cli.app import run
 from mergegraph.ops import OPS
 
 PAGES = Path(__file__).parent.parent.parent / "docs" / "how-to"
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page, language):
@@ -39,7 +39,7 @@ def commands(page):
 
 
 def test_own_method(models):
-    recipe, only = blocks("own-method.md", "")
+    recipe, only = blocks("own-method.md", "mergegraph")
     Path("consensus.merge").write_text(recipe)
     commands("own-method.md")
     base, a, b = models
@@ -61,7 +61,7 @@ def test_own_method(models):
 
 def test_own_operation(models, capsys):
     (code,) = blocks("own-operation.md", "python")
-    (recipe,) = blocks("own-operation.md", "")
+    (recipe,) = blocks("own-operation.md", "mergegraph")
     Path("shrink.py").write_text(code)
     Path("shrink.merge").write_text(recipe)
     try:
@@ -82,7 +82,7 @@ def test_own_operation(models, capsys):
 
 
 def test_see_the_graph(models):
-    (recipe,) = blocks("see-the-graph.md", "")
+    (recipe,) = blocks("see-the-graph.md", "mergegraph")
     Path("ties.merge").write_text(recipe)
     commands("see-the-graph.md")
     written = {path.name: path.read_text() for path in Path().iterdir() if path.is_file()}
@@ -109,7 +109,7 @@ def test_tokenizers(tmp_path, monkeypatch):
     tokenized.write_model(tmp_path / "code", tokenized.extended(plain, special=["<|code|>"]), 2)
     (tmp_path / "chat" / "chat_template.jinja").write_text("{{ messages }}")
     monkeypatch.chdir(tmp_path)
-    whole, second = blocks("tokenizers.md", "")
+    whole, second = blocks("tokenizers.md", "mergegraph")
     Path("recipe.merge").write_text(whole)
     assert run(["run", "recipe.merge", "out"]) == 0
     assert len(tokenized.vocabulary(tmp_path / "out")) == 62

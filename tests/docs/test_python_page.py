@@ -17,7 +17,7 @@ def test_python_page(tmp_path, monkeypatch, capsys):
     names: dict[str, object] = {}
     first, *others = blocks("python.md", "python")
     exec(first, names)
-    assert capsys.readouterr().out.strip() == blocks("python.md", "")[0].strip()
+    assert capsys.readouterr().out.strip() == blocks("python.md", "mergegraph")[0].strip()
     for snippet in others:
         exec(snippet, names)
     assert {path.name for path in (tmp_path / "out" / "sweep").iterdir()} == {f"slerp-{t}" for t in (0.25, 0.5, 0.75)}
