@@ -11,7 +11,7 @@ from mergegraph.ops import OPS
 
 DOCS = ROOT / "docs"
 GENERATED = ("methods.md", "cli.md", "grammar.md")
-ELSEWHERE = ("look-at-models.md",)
+ELSEWHERE = ("adapters.md", "look-at-models.md")
 """Pages whose commands need more than models, which their own tests make."""
 SLOW = sorted((DOCS / "tutorial").glob("*.md"))
 PAGES = [DOCS / "index.md"]

@@ -64,7 +64,7 @@ def _run_fence(fence: Fence, printed: Callable[[], str], names: dict[str, object
         case "sh":
             for line in fence.text.splitlines():
                 _understood(shlex.split(line, comments=True))
-        case "mergegraph":
+        case "mergegraph" | "":
             parse(fence.text, fence.title or "snippet.merge")
         case "python" if not fence.title:
             exec(compile(fence.text, "snippet.py", "exec"), names)
