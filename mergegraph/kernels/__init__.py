@@ -12,6 +12,7 @@ import torch
 
 from mergegraph.kernels import sums
 from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors
+from mergegraph.kernels.factors import Held, Nearest
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.limit import MagnitudeLimit
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
@@ -42,6 +43,7 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "column_dot": ColumnDot,
         "column_mean": ColumnMean,
         "packed_mask": PackedMask,
+        "nearest": Nearest,
     }
 )
 """Every reduction by its op: made from its scalars, `update(tile, *tensors)` per tile in order, then `result()`."""
@@ -52,10 +54,11 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "random_mask": RandomMask,
         "uniform": Uniform,
         "unpacked_mask": UnpackedMask,
+        "held": Held,
         "row_ranks": RowRanks,
         "gather_rows": GatherRows,
         "pad_rows": PadRows,
-        "low_rank": LowRank,
+        "adapter_product": LowRank,
         "replace_rows": ReplaceRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,

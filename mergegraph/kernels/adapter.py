@@ -16,7 +16,7 @@ _MANTISSA = 53
 
 
 class LowRank:
-    """Multiplies `b` by `a`, or transposed `a` by `b`, the rows of the product tile by tile; see `ops.low_rank`.
+    """Multiplies `b` by `a`, or transposed `a` by `b`, the rows of the product tile by tile; see `ops.adapter_product`.
 
     Every factor is cut into two parts of so few bits that no product or sum of them is rounded in float64. So it does
     not matter in which order a library adds up, and the result is exact to some 40 bits of the largest products.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from mergegraph.ir.node import Node
 from mergegraph.lower.adapters import Bias, Change, Product, Rows, Whole
+from mergegraph.ops.adapter_product import adapter_product
 from mergegraph.ops.add import add
 from mergegraph.ops.cast import cast
 from mergegraph.ops.column_dot import column_dot
 from mergegraph.ops.dora_factors import dora_factors
-from mergegraph.ops.low_rank import low_rank
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.replace_rows import replace_rows
 from mergegraph.ops.row_dot import row_dot
@@ -57,7 +57,7 @@ def _scaled(product: Product, model: Node, leaf: Leaf) -> Node:
     pair, shape = product.pair, model.tensor.shape
     length = shape[-1] if product.transposed or product.blocks > 1 else model.tensor.count // max(1, shape[0])
     b, a = leaf(pair.b, False), leaf(pair.a, False)
-    found = low_rank(b, a, length=length, transposed=product.transposed, blocks=product.blocks, shape=shape)
+    found = adapter_product(b, a, length=length, transposed=product.transposed, blocks=product.blocks, shape=shape)
     return multiply(found, product.scaling)
 
 

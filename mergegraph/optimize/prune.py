@@ -95,6 +95,7 @@ _RULES: Mapping[str, Callable[[Node], Node]] = MappingProxyType(
         "abs": _first,
         "sign": _first,
         "divide": _first,
+        "low_rank": _first,
         "trim": _sparsified,
         "band": _sparsified,
         "drop": _sparsified,

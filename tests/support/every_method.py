@@ -32,6 +32,7 @@ EXPRESSIONS = (
     "arcee_fusion(base, a)",
     "ram(a, b, c, base=base)",
     "ramplus_tl(a, b, c, base=base, epsilon=0.001)",
+    "base + low_rank(a - base, rank=3) + 0.5 * low_rank(b - base, energy=0.6)",
     "base + where(abs(a - base) > abs(b - base), a - base, clamp(b - base, -0.001, 0.001))",
     "base + sum(a - base) / max(count(a != b), 1) * sign(b - base)",
 )
