@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from mergegraph.checkpoint.adapter import Adapter, open_adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
+from mergegraph.collector import paused_collection
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
 from mergegraph.ir.graph import Graph, InputRef, RowsRef, TensorRef
 from mergegraph.ir.node import Node
@@ -86,6 +87,7 @@ class Compilation:
         return {n: found.checkpoint if isinstance(found, Adapter) else found for n, found in self._opened.items()}
 
     @cached_property
+    @paused_collection()
     def _opened(self) -> Mapping[Node, Checkpoint | Adapter]:
         found: dict[Node, Checkpoint | Adapter] = {}
         errors: list[Diagnostic] = []
@@ -105,6 +107,7 @@ class Compilation:
         return align(self.recipe, self.checkpoints)
 
     @cached_property
+    @paused_collection()
     def _lowered(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
         return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves)
 
@@ -114,6 +117,7 @@ class Compilation:
         return self._lowered[0]
 
     @cached_property
+    @paused_collection()
     def _optimized(self) -> tuple[Graph, tuple[Applied, ...]]:
         return optimize(self.graph, exact=self.exact)
 
@@ -140,12 +144,17 @@ class Compilation:
 
     def tensor(self, ref: InputRef) -> Tensor:
         """Return where an input tensor lies; of one that is read row by row, `nbytes` counts the rows that are read."""
-        found = self.checkpoints[self.recipe.models[ref.model]].tensors[ref.name]
-        if not isinstance(ref, RowsRef):
+        found = self._tensors[ref.model][ref.name]
+        if isinstance(ref, TensorRef):
             return found
         rows = int((self.alignments.tables[ref.table][ref.part] >= 0).sum())
         return replace(found, nbytes=found.nbytes // found.shape[0] * rows)
 
+    @cached_property
+    def _tensors(self) -> Sequence[Mapping[str, Tensor]]:
+        return tuple(self.checkpoints[model].tensors for model in self.recipe.models)
+
+    @paused_collection()
     def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
         """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -80,6 +80,13 @@ class OutputTensor:
     name: str
     root: Node
     bindings: tuple[Binding, ...]
+
+    def rebound(self, root: Node, kept: tuple[int, ...]) -> OutputTensor:
+        """Return the tensor computed by another expression, which uses these of its bindings."""
+        bindings = self.bindings
+        if len(kept) == len(bindings):
+            return self if root is self.root else OutputTensor(self.save, self.name, root, bindings)
+        return OutputTensor(self.save, self.name, root, tuple([bindings[i] for i in kept]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +169,29 @@ def const_value(node: Node) -> float | None:
     return value
 
 
-def map_templates(graph: Graph, function: Callable[[Node], Node]) -> Graph:
-    """Return the graph with every template replaced by `function` of it; each template is visited once."""
-    done: dict[Node, tuple[Node, tuple[int, ...]]] = {}
+Rebinding: TypeAlias = tuple[Node, tuple[int, ...]]
+"""What stands for a template, and the indices of the bindings of its tensors that are still used."""
 
-    def mapped(tensor: OutputTensor) -> OutputTensor:
-        if tensor.root not in done:
-            done[tensor.root] = compact(function(tensor.root))
-        root, kept = done[tensor.root]
-        return replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept))
 
-    return replace(graph, tensors=tuple(map(mapped, graph.tensors)), surveyed=tuple(map(mapped, graph.surveyed)))
+def rebound(graph: Graph, templates: Mapping[Node, Rebinding]) -> Graph:
+    """Return the graph with every template replaced."""
+
+    def each(tensors: tuple[OutputTensor, ...]) -> tuple[OutputTensor, ...]:
+        return tuple([tensor.rebound(*templates[tensor.root]) for tensor in tensors])
+
+    return replace(graph, tensors=each(graph.tensors), surveyed=each(graph.surveyed))
+
+
+def one_of_each(graph: Graph) -> Graph:
+    """Return the graph with only the first tensor of each template."""
+
+    def each(tensors: tuple[OutputTensor, ...]) -> tuple[OutputTensor, ...]:
+        found: dict[Node, OutputTensor] = {}
+        for tensor in tensors:
+            found.setdefault(tensor.root, tensor)
+        return tuple(found.values())
+
+    return replace(graph, tensors=each(graph.tensors), surveyed=each(graph.surveyed))
 
 
 def with_constants(graph: Graph) -> Graph:
@@ -188,7 +207,7 @@ def with_constants(graph: Graph) -> Graph:
             root = rewrite(tensor.root, lambda n: values[leaf_index(n)] if n.op == "number" else n, {})
             memo[tensor.root, numbers] = compact(root)
         root, kept = memo[tensor.root, numbers]
-        return replace(tensor, root=root, bindings=tuple(tensor.bindings[i] for i in kept))
+        return tensor.rebound(root, kept)
 
     return replace(graph, tensors=tuple(map(mapped, graph.tensors)), surveyed=tuple(map(mapped, graph.surveyed)))
 

@@ -57,6 +57,10 @@ _KEYED = frozenset(op.name for op in OPS.values() if any(p.kind == "Key" for p i
 """The operations that draw random bits."""
 
 
+_NAMED = frozenset({"select", "ramp", "lora", "stack", "layers"})
+"""The operations on models that look at the names of tensors."""
+
+
 class Unlowerable(Exception):
     """Leave a tensor whose fault has been recorded."""
 
@@ -128,6 +132,9 @@ class Lowering:
         self._ramped: dict[Node, frozenset[int]] = {}
         self._sound: set[tuple[Node, tuple[Node, ...]]] = set()
         self._scopes: dict[tuple[Node, int], str] = {}
+        self._plain: dict[Node, tuple[Node, ...] | None] = {}
+        self._templates: dict[tuple[object, ...], tuple[Node, tuple[int, ...]]] = {}
+        self._written: dict[tuple[Node, Dtype], Node] = {}
         # Saves with the same tokens count as one: a whole model is surveyed once for them.
         gathers = [tuple((model, g.name) for model, g in a.gathers.items()) for a in alignments]
         self._vocabularies = [gathers.index(found) for found in gathers]
@@ -183,7 +190,7 @@ class Lowering:
     def _output(self, index: int, save: Save, name: str) -> OutputTensor | None:
         state = _Tensor(index)
         try:
-            root = self._lower(save.value, name, state)
+            root = self._root(save.value, name, state)
         except Missing as missing:
             if save.missing is None:
                 self.faults.missing(missing.model, missing.name, save)
@@ -199,8 +206,40 @@ class Lowering:
         target = self._target(root, save, state)
         if save.dtype and target.kind == "float" and not target.mergeable:
             self.faults.kept(name, target, save)
-        written = root if root.tensor.dtype is target else cast(root, dtype=target.name)
-        return OutputTensor(index, name, written, tuple(state.bindings))
+        return OutputTensor(index, name, self._cast(root, target), tuple(state.bindings))
+
+    def _cast(self, root: Node, target: Dtype) -> Node:
+        if root.tensor.dtype is target:
+            return root
+        if (root, target) not in self._written:
+            self._written[root, target] = cast(root, dtype=target.name)
+        return self._written[root, target]
+
+    def _root(self, value: Node, name: str, state: _Tensor) -> Node:
+        """Return the expression of a tensor: that of one before, if only the shapes of its inputs tell them apart."""
+        models = self._plain_models(value)
+        if models is None or any(name in self.alignments[state.save].tensors.get(m, ()) for m in models):
+            return self._lower(value, name, state)
+        found = [self.checkpoints[model].tensors.get(name) for model in models]
+        key = (value, *((tensor.dtype, tensor.shape) if tensor else None for tensor in found))
+        if None in key:
+            return self._lower(value, name, state)
+        if key in self._templates:
+            root, read = self._templates[key]
+            state.bindings.update((TensorRef(model, name), i) for i, model in enumerate(read))
+            return root
+        root = self._lower(value, name, state)
+        if all(isinstance(ref, TensorRef) and ref.name == name for ref in state.bindings):
+            self._templates[key] = root, tuple(ref.model for ref in state.bindings if isinstance(ref, TensorRef))
+        return root
+
+    def _plain_models(self, value: Node) -> tuple[Node, ...] | None:
+        """Return the models below a value, None if the name of a tensor decides more than what is read of them."""
+        if value not in self._plain:
+            nodes = list(postorder([value]))
+            named = any(n.op in _NAMED or n.op in _KEYED or ("scope", "model") in n.attributes for n in nodes)
+            self._plain[value] = None if named else tuple(node for node in nodes if node.op == "model")
+        return self._plain[value]
 
     def _target(self, root: Node, save: Save, state: _Tensor) -> Dtype:
         """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept.

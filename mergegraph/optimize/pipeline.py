@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mergegraph.ir.graph import Graph, map_templates
+from mergegraph.ir.graph import Graph, Rebinding, compact, one_of_each, rebound
 from mergegraph.ir.node import Node, rewrite
 from mergegraph.ops.scalars import fold
 from mergegraph.optimize.expand import expand
@@ -58,24 +59,39 @@ class Applied:
 
 
 def optimize(graph: Graph, *, exact: bool = True) -> tuple[Graph, tuple[Applied, ...]]:
-    """Return the graph after all passes, or only after those that define its meaning, and what each did."""
+    """Return the graph after all passes, or only after those that define its meaning, and what each did.
+
+    A template is optimized once, and its tensors are bound anew once, after the last pass.
+    """
+    uses = Counter(tensor.root for tensor in graph.tensors)
+    sample = before = one_of_each(graph)
+    templates = {t.root: (t.root, tuple(range(len(t.bindings)))) for t in (*sample.tensors, *sample.surveyed)}
     done = []
     for step in passes():
         if step.promise == "meaning" or exact:
-            after = map_templates(graph, step.run)
+            templates = {root: _then(found, compact(step.run(found[0]))) for root, found in templates.items()}
+            after = rebound(sample, templates)
             verify(after, step.name)
-            done.append(_report(step, graph, after))
-            graph = after
-    return graph, tuple(done)
+            done.append(_report(step, before, after, list(uses.values())))
+            before = after
+    optimized = rebound(graph, templates)
+    verify(optimized, "the passes")
+    return optimized, tuple(done)
 
 
-def _report(step: Pass, before: Graph, after: Graph) -> Applied:
+def _then(first: Rebinding, second: Rebinding) -> Rebinding:
+    """Return what stands for a template after two replacements."""
+    root, kept = second
+    return root, tuple(first[1][i] for i in kept)
+
+
+def _report(step: Pass, before: Graph, after: Graph, uses: Sequence[int]) -> Applied:
     return Applied(
         step.name,
         step.promise,
         step.summary,
         len(before.nodes()),
         len(after.nodes()),
-        sum(len(t.bindings) for t in before.tensors),
-        sum(len(t.bindings) for t in after.tensors),
+        sum(len(t.bindings) * count for t, count in zip(before.tensors, uses, strict=True)),
+        sum(len(t.bindings) * count for t, count in zip(after.tensors, uses, strict=True)),
     )

@@ -22,8 +22,10 @@ class _Part:
 
     def of(self, tensor: OutputTensor, name: str) -> OutputTensor:
         """Return this part of a tensor under another name."""
+        if self.root is tensor.root and name == tensor.name and len(self.kept) == len(tensor.bindings):
+            return tensor
         bindings = (*tensor.bindings, *map(Total, self.totals))
-        return replace(tensor, name=name, root=self.root, bindings=tuple(bindings[i] for i in self.kept))
+        return OutputTensor(tensor.save, name, self.root, tuple(bindings[i] for i in self.kept))
 
 
 @dataclass(frozen=True, slots=True)
