@@ -148,7 +148,7 @@ class Compilation:
         if isinstance(ref, TensorRef):
             return found
         rows = int((self.alignments.tables[ref.table][ref.part] >= 0).sum())
-        return replace(found, nbytes=found.nbytes // found.shape[0] * rows)
+        return found._replace(nbytes=found.nbytes // found.shape[0] * rows)
 
     @cached_property
     def _tensors(self) -> Sequence[Mapping[str, Tensor]]:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mergegraph.checkpoint.extras import find_extras, inner_weights
 from mergegraph.checkpoint.faults import counted, fault, warning
@@ -20,7 +20,7 @@ from mergegraph.checkpoint.header import Header, read_header
 from mergegraph.checkpoint.hub import Downloading, Repository, fetch_all, unseen
 from mergegraph.checkpoint.index import disagreements
 from mergegraph.checkpoint.jsontext import parse_object
-from mergegraph.checkpoint.layers import Stack, find_stacks, natural_key
+from mergegraph.checkpoint.layers import Stack, find_stacks, natural_order
 from mergegraph.checkpoint.source import locate
 from mergegraph.checkpoint.weights import CONVERT, Weights, find_weights, other_format
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, listed
@@ -33,8 +33,7 @@ MAX_ERRORS = 5
 """How many bad files of one model are reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor of a checkpoint: `nbytes` bytes from the absolute offset `begin` of file number `file`."""
 
     name: str
@@ -205,8 +204,8 @@ def tensors_of(headers: Sequence[Header]) -> Mapping[str, Tensor]:
         for file, header in enumerate(headers)
         for entry in header.tensors.values()
     ]
-    found.sort(key=lambda tensor: natural_key(tensor.name))
-    return MappingProxyType({tensor.name: tensor for tensor in found})
+    ranks = natural_order(tuple([tensor.name for tensor in found]))
+    return MappingProxyType({tensor.name: tensor for tensor in map(found.__getitem__, ranks)})
 
 
 def _config(folder: Folder) -> dict[str, Any]:

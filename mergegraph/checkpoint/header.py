@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from mergegraph.checkpoint.faults import counted, fault, quoted
 from mergegraph.checkpoint.files import FileIdentity, opened, read_exactly
@@ -47,13 +47,14 @@ Read = Callable[[int, int], bytes]
 """Gives so many bytes from an offset of a file."""
 
 _FIELDS = {"dtype", "shape", "data_offsets"}
-_INTEGERS = frozenset({int})
 _LFS_POINTER = b"version "
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One tensor of a file: `begin` is the absolute offset of its `nbytes` bytes."""
+class Entry(NamedTuple):
+    """One tensor of a file: `begin` is the absolute offset of its `nbytes` bytes.
+
+    A named tuple takes a third of the time of a frozen dataclass to make, and a large model has 90,000.
+    """
 
     name: str
     dtype: Dtype
@@ -168,7 +169,7 @@ def _entry(name: str, fields: Any, data_start: int, path: Path) -> Entry:
     shape, offsets = fields["shape"], fields["data_offsets"]
     if not _are_sizes(shape) or len(shape) > MAX_RANK:
         raise fault("MG508", f"the shape of {quoted(name)} is not a list of up to {MAX_RANK} sizes", path)
-    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not _are_offsets(offsets):
         raise fault("MG508", f"the data offsets of {quoted(name)} are not two rising sizes", path)
     begin, end = offsets
     _check_size(name, dtype, shape, end - begin, path)
@@ -183,7 +184,16 @@ def _dtype(name: str, code: object, path: Path) -> Dtype:
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and _INTEGERS.issuperset(map(type, value)) and min(value, default=0) >= 0
+    if not isinstance(value, list):
+        return False
+    for size in value:
+        if type(size) is not int or size < 0:
+            return False
+    return True
+
+
+def _are_offsets(value: object) -> TypeGuard[list[int]]:
+    return _are_sizes(value) and len(value) == 2 and value[0] <= value[1]
 
 
 def _check_size(name: str, dtype: Dtype, shape: list[int], nbytes: int, path: Path) -> None:

@@ -28,7 +28,7 @@ def parse_object(data: bytes, what: str, path: Path, *, flat: bool = False) -> d
     read, as Python's own writer makes them. With `flat` the depth is left to the caller, who knows the one right shape.
     """
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
+        value = (_SIGNED if b"-0" in data else _DECODER).decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise fault("MG506", f"the {what} is not UTF-8 at byte {error.start:,}", path) from error
     except json.JSONDecodeError as error:
@@ -73,7 +73,9 @@ def _integer(text: str) -> int | float:
     return -0.0 if text == "-0" else int(text)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_SIGNED = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer)
+"""What reads a text that may have a -0: three times slower."""
 
 
 def _too_deep(what: str, path: Path) -> MergeGraphError:

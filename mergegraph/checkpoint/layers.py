@@ -21,10 +21,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 
 MAX_DIGITS = 6
 """The longest number that can be a layer's."""
+
+MODELS_ALIKE = 2
+"""How many lists of names are remembered: the models of a merge mostly have the same."""
 
 MAX_NUMBERS = 4
 """How many numbers of a name are looked at in search of its layer's."""
@@ -62,6 +66,11 @@ class _Member:
 
 def find_stacks(names: Iterable[str]) -> tuple[Stack, ...]:
     """Return the stacks of layers among tensor names, those with the most tensors first, then in natural order."""
+    return _stacks(tuple(names))
+
+
+@lru_cache(maxsize=MODELS_ALIKE)
+def _stacks(names: tuple[str, ...]) -> tuple[Stack, ...]:
     found: dict[str, list[_Member]] = {}
     pending = [member for name in names for member in islice(_numbered(name), 1)]
     for _ in range(MAX_NUMBERS):
@@ -118,6 +127,13 @@ def rename(layer: LayerName) -> str:
     """Return the tensor name that `split_layer` splits into `layer`."""
     head = f"{layer.prefix}." if layer.prefix else ""
     return f"{head}{layer.index}.{layer.suffix}"
+
+
+@lru_cache(maxsize=MODELS_ALIKE)
+def natural_order(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the indices of names in natural order."""
+    keys = list(map(natural_key, names))
+    return tuple(sorted(range(len(keys)), key=keys.__getitem__))
 
 
 def natural_key(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mergegraph.ir.graph import (
@@ -120,19 +120,20 @@ class _Grouping:
         self._held: dict[Node, frozenset[int]] = {}
 
     def group(self, members: Sequence[OutputTensor]) -> Group:
-        tensors = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=False)))
-        matrices = list(dict.fromkeys(ref for m in members for ref in self._refs(m, held=True)))
-        keys = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Key)))
-        values = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Number)))
-        totals = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Total)))
-        tables = list(dict.fromkeys(b for m in members for b in m.bindings if isinstance(b, Table)))
-        bindings: list[Binding] = [*tensors, *keys, *values, *totals, *tables]
+        tensors: dict[InputRef, None] = {}
+        matrices: dict[InputRef, None] = {}
+        others: dict[type[Binding], dict[Binding, None]] = {Key: {}, Number: {}, Total: {}, Table: {}}
+        for member in members:
+            whole = self._matrices(member.root)
+            for i, binding in enumerate(member.bindings):
+                if isinstance(binding, READ):
+                    (matrices if i in whole else tensors)[binding] = None
+                else:
+                    others[type(binding)][binding] = None
+        bindings: list[Binding] = [*tensors, *(b for found in others.values() for b in found)]
         numbers: dict[Binding, int] = {b: i for i, b in enumerate(bindings)}
         held: dict[Binding, int] = {ref: i for i, ref in enumerate(matrices, len(bindings))}
-        pattern = tuple(
-            (m.root, tuple((held if i in self._matrices(m.root) else numbers)[b] for i, b in enumerate(m.bindings)))
-            for m in members
-        )
+        pattern = tuple([(m.root, self._places(m, numbers, held)) for m in members])
         if pattern not in self._roots:
             self._roots[pattern] = tuple(renumber(root, dict(enumerate(places))) for root, places in pattern)
         written = [m for m in members if m.save >= 0]
@@ -140,19 +141,22 @@ class _Grouping:
             self._roots[pattern],
             tuple(tensors),
             tuple(matrices),
-            tuple(key.value for key in keys),
-            tuple(number.value for number in values),
-            tuple(total.name for total in totals),
-            tuple(table.name for table in tables),
+            tuple([key.value for key in others[Key] if isinstance(key, Key)]),
+            tuple([number.value for number in others[Number] if isinstance(number, Number)]),
+            tuple([total.name for total in others[Total] if isinstance(total, Total)]),
+            tuple([table.name for table in others[Table] if isinstance(table, Table)]),
             tuple(Target(m.save, m.name) for m in written),
             tuple(m.name for m in members if m.save < 0),
         )
 
-    def _refs(self, tensor: OutputTensor, *, held: bool) -> Iterator[InputRef]:
-        matrices = self._matrices(tensor.root)
-        for i, binding in enumerate(tensor.bindings):
-            if isinstance(binding, READ) and (i in matrices) == held:
-                yield binding
+    def _places(
+        self, tensor: OutputTensor, numbers: Mapping[Binding, int], held: Mapping[Binding, int]
+    ) -> tuple[int, ...]:
+        """Return the index within the group of each binding of a tensor."""
+        whole = self._matrices(tensor.root)
+        if not whole:
+            return tuple([numbers[b] for b in tensor.bindings])
+        return tuple([(held if i in whole else numbers)[b] for i, b in enumerate(tensor.bindings)])
 
     def _matrices(self, root: Node) -> frozenset[int]:
         """Return which bindings of a template are held whole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, TypeAlias
 
+from mergegraph.collector import paused_collection
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.report.dot import to_dot
@@ -23,6 +24,7 @@ Stage: TypeAlias = Literal["syntax", "recipe", "graph", "optimized", "plan"]
 Format: TypeAlias = Literal["text", "json", "dot", "mermaid", "html"]
 
 
+@paused_collection()
 def explain(
     compilation: Compilation,
     stage: Stage,
