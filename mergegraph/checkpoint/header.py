@@ -184,12 +184,7 @@ def _dtype(name: str, code: object, path: Path) -> Dtype:
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
-    if not isinstance(value, list):
-        return False
-    for size in value:
-        if type(size) is not int or size < 0:
-            return False
-    return True
+    return isinstance(value, list) and all([type(size) is int and size >= 0 for size in value])
 
 
 def _are_offsets(value: object) -> TypeGuard[list[int]]:

@@ -6,9 +6,13 @@ from mergegraph.collector import paused_collection
 
 
 def test_the_collector_runs_again_after_an_error() -> None:
-    with pytest.raises(ValueError, match="stop"), paused_collection():
+    @paused_collection()
+    def fail() -> None:
         assert not gc.isenabled()
         raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
     assert gc.isenabled()
 
 
