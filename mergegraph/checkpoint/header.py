@@ -47,6 +47,7 @@ Read = Callable[[int, int], bytes]
 """Gives so many bytes from an offset of a file."""
 
 _FIELDS = {"dtype", "shape", "data_offsets"}
+_INTEGERS = frozenset({int})
 _LFS_POINTER = b"version "
 
 
@@ -184,7 +185,7 @@ def _dtype(name: str, code: object, path: Path) -> Dtype:
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all([type(size) is int and size >= 0 for size in value])
+    return isinstance(value, list) and _INTEGERS.issuperset(map(type, value)) and min(value, default=0) >= 0
 
 
 def _are_offsets(value: object) -> TypeGuard[list[int]]:
