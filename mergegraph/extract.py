@@ -15,12 +15,14 @@ from mergegraph.checkpoint.adapter_config import CONFIG
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, download
 from mergegraph.checkpoint.reader import FileSet
 from mergegraph.checkpoint.tied import EMBEDDINGS
+from mergegraph.checkpoint.transposed import transposed
 from mergegraph.checkpoint.weights import ADAPTER
 from mergegraph.compiler import MARGIN_BYTES
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.machine import available_bytes, resident_bytes
 from mergegraph.merge import fingerprints_of, input_model, versions
+from mergegraph.plan.plan import Report
 from mergegraph.sizes import format_size
 from mergegraph.write.digest import digest
 from mergegraph.write.directory import OutputDirectory, commit_all
@@ -55,11 +57,15 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The factors of a matrix, as they are called in the adapter, or a tensor that is kept whole."""
+    """The factors of a matrix, as they are called in the adapter, or a tensor that is kept whole.
+
+    One that is `transposed` has a row for each input, as in GPT-2, and peft the factors of its transpose.
+    """
 
     tensor: Tensor
     keys: tuple[str, ...]
     rank: int = 0
+    transposed: bool = False
 
     @property
     def module(self) -> str:
@@ -68,7 +74,7 @@ class _Part:
     def outputs(self) -> list[OutputTensor]:
         if not self.rank:
             return [OutputTensor(self.keys[0], FLOAT32, self.tensor.shape)]
-        rows, columns = self.tensor.shape
+        rows, columns = self.tensor.shape[::-1] if self.transposed else self.tensor.shape
         a, b = (self.rank, columns), (rows, self.rank)
         shapes = ((self.rank, rows), (columns, self.rank)) if "embedding" in self.keys[0] else (a, b)
         return [OutputTensor(key, FLOAT32, shape) for key, shape in zip(self.keys, shapes, strict=True)]
@@ -83,11 +89,12 @@ def extract(
     memory: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    report: Callable[[str], None] = lambda _: None,
+    started: Callable[[int], Report] = lambda _: lambda _count, _tensor: None,
 ) -> Extracted:
     """Write the adapter that makes `tuned` of `base`. MergeGraphError for whatever goes wrong, nothing is left then.
 
-    One matrix is in memory at a time. What has other shapes than matrices is kept whole where it differs.
+    One matrix is in memory at a time. What has other shapes than matrices is kept whole where it differs. `started` is
+    told how many bytes will be read, and returns what is told of those that are.
     """
     from mergegraph.kernels import single_threaded
 
@@ -97,16 +104,18 @@ def extract(
     if asked:
         _refuse_memory([tuned.tensors[name] for name in asked], memory)
     download({model: range(len(model.files)) for model in (tuned, base)})
-    with _Pair(tuned, base) as pair:
+    with _Pair(tuned, base, started(_work(names, asked, tuned, base, wanted))) as pair:
         differing = [name for name in names if pair.differs(name)]
         matrices = [name for name in differing if name in asked]
+        pair.skip([name for name in asked if name not in differing], 1 if wanted.energy is None else 2)
         if not matrices:
             message = "no matrix differs between the models and is asked for"
             raise MergeGraphError(Diagnostic("MG389", message, help=("see `--include` and `--exclude`",)))
         wholes = [name for name in differing if len(tuned.tensors[name].shape) < 2]
         taken = {*names} - {*differing} | {*matrices, *wholes}
         left_out = tuple(name for name in tuned.tensors if name not in taken)
-        parts = [_factors(tuned.tensors[name], _rank(pair, name, wanted)) for name in matrices]
+        turned = transposed(tuned.tensors)
+        parts = [_factors(tuned.tensors[name], _rank(pair, name, wanted), name in turned) for name in matrices]
         parts += [_whole(tuned.tensors[name], {part.module for part in parts}) for name in wholes]
         layout = _layout(parts)
         directory = OutputDirectory.create(
@@ -122,8 +131,9 @@ def extract(
         with directory:
             for part in parts:
                 if not all(key in directory.done for key in part.keys):
-                    report(part.tensor.name)
                     _write(directory, layout, part, pair)
+                elif part.rank:
+                    pair.skip([part.tensor.name])
             directory.flush()
             files = {CONFIG: _config(parts, base, wanted)}
             files[MANIFEST_NAME] = build_manifest(
@@ -168,11 +178,19 @@ def _refuse_memory(matrices: Sequence[Tensor], memory: int | None) -> None:
         raise MergeGraphError(Diagnostic("MG388", message, help=help, place=escape(largest.name), status=4))
 
 
-class _Pair:
-    """Reads tensors of two models that have the same names."""
+def _work(names: Sequence[str], asked: Sequence[str], tuned: Checkpoint, base: Checkpoint, wanted: Wanted) -> int:
+    """Return how many bytes are read: all to compare them, and matrices for each time that they are factored."""
+    passes = 1 if wanted.energy is None else 2
+    sizes = {name: tuned.tensors[name].nbytes + base.tensors[name].nbytes for name in names}
+    return sum(sizes.values()) + passes * sum(sizes[name] for name in asked)
 
-    def __init__(self, tuned: Checkpoint, base: Checkpoint) -> None:
+
+class _Pair:
+    """Reads tensors of two models that have the same names, and reports it."""
+
+    def __init__(self, tuned: Checkpoint, base: Checkpoint, report: Report) -> None:
         self.models = (tuned, base)
+        self.report = report
         self.files = [FileSet([h.path for h in m.files], [h.identity for h in m.files]) for m in self.models]
 
     def __enter__(self) -> _Pair:
@@ -199,10 +217,17 @@ class _Pair:
         if tensor.nbytes:
             view: Any = found.view(-1).view(torch.uint8).numpy()
             self.files[which].read_into(tensor.file, tensor.begin, memoryview(view))
+        self.report(tensor.nbytes, name)
         return found
 
+    def skip(self, names: Sequence[str], times: int = 1) -> None:
+        """Report tensors as read that need not be."""
+        for name in names:
+            self.report(times * sum(model.tensors[name].nbytes for model in self.models), name)
+
     def differs(self, name: str) -> bool:
-        return not self.values(0, name).equal(self.values(1, name).to(self.values(0, name).dtype))
+        found = self.values(0, name)
+        return not found.equal(self.values(1, name).to(found.dtype))
 
     def delta(self, name: str) -> Any:
         """Return the difference of a matrix in float64. Raises MG391 where it has an element that is not finite."""
@@ -221,11 +246,11 @@ def _rank(pair: _Pair, name: str, wanted: Wanted) -> int:
     return most if wanted.energy is None else min(most, rank_for(pair.delta(name), wanted.energy))
 
 
-def _factors(tensor: Tensor, rank: int) -> _Part:
+def _factors(tensor: Tensor, rank: int, transposed: bool) -> _Part:
     module = tensor.name.removesuffix(".weight")
     if module.rpartition(".")[2] in EMBEDDED:
         return _Part(tensor, tuple(f"{PREFIX}{module}.lora_embedding_{half}" for half in "AB"), rank)
-    return _Part(tensor, tuple(f"{PREFIX}{module}.lora_{half}.weight" for half in "AB"), rank)
+    return _Part(tensor, tuple(f"{PREFIX}{module}.lora_{half}.weight" for half in "AB"), rank, transposed)
 
 
 def _whole(tensor: Tensor, adapted: set[str]) -> _Part:
@@ -254,7 +279,8 @@ def _tensors(part: _Part, pair: _Pair) -> Iterator[Any]:
     if not part.rank:
         yield pair.values(0, part.tensor.name)
         return
-    left, right = factored(pair.delta(part.tensor.name), part.rank)
+    delta = pair.delta(part.tensor.name)
+    left, right = factored(delta.T if part.transposed else delta, part.rank)
     yield from (left.T, right.T) if "embedding" in part.keys[0] else (right, left)
 
 
@@ -273,7 +299,7 @@ def _config(parts: Sequence[_Part], base: Checkpoint, wanted: Wanted) -> bytes:
         "lora_alpha": rank,
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": any(part.transposed for part in parts),
         "use_rslora": False,
         "use_dora": False,
         "target_modules": sorted(adapted),

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mergegraph.cli.options import memory_option
+from mergegraph.cli.progress import reading_progress
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import escape
 
@@ -50,7 +51,8 @@ def command(
     tuned, origin = (open_checkpoint(source, relative_to=Path()) for source in (model, base))
     most = rank or (RANK if energy is None else 1 << 20)
     wanted = Wanted(most, energy, include or ("*",), exclude)
-    found = extract(tuned, origin, target, wanted, report=lambda name: click.echo(escape(name), err=True), **settings)
+    with reading_progress("extracting") as started:
+        found = extract(tuned, origin, target, wanted, started=started, **settings)
     show_diagnostics(left_out_warning(found))
     ranks = f"{min(found.ranks)}" if len({*found.ranks}) == 1 else f"{min(found.ranks)} to {max(found.ranks)}"
     whole = f", {len(found.wholes)} tensors kept whole" if found.wholes else ""

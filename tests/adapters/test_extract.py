@@ -1,18 +1,23 @@
 """An extracted adapter gives back the fine-tune, as well as any of its rank could."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from families import make_family, read_model
-from merging import merged
+from merging import digest, merged
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from mergegraph.cli.app import run
+from mergegraph.kernels.factors import factored
 
 Q = "model.layers.0.self_attn.q_proj.weight"
 
@@ -93,3 +98,71 @@ def test_what_is_refused(models, capsys):
 def test_what_is_left_out_is_said(models, capsys):
     assert extract("--exclude", "*.q_proj.*", "--exclude", "*.layers.1.*") == 0
     assert f"warning[MG390]: these tensors of the fine-tune are not in the adapter: `{Q}`" in capsys.readouterr().err
+
+
+def test_a_gpt2_is_adapted_by_peft(tmp_path, monkeypatch):
+    """Its matrices have a row for each input; those of attention's output are square."""
+    monkeypatch.chdir(tmp_path)
+    config = GPT2Config(vocab_size=40, n_positions=16, n_embd=16, n_layer=2, n_head=2)
+    for name in ("base", "a"):
+        GPT2LMHeadModel(config).save_pretrained(name)
+    tuned = read_model(tmp_path / "a")
+    assert extract("--rank", "64") == 0
+    assert json.loads(Path("adapter/adapter_config.json").read_text())["fan_in_fan_out"] is True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = PeftModel.from_pretrained(GPT2LMHeadModel.from_pretrained("base"), "adapter")
+        theirs = loaded.merge_and_unload().state_dict()
+    ours = added()
+    for name, tensor in tuned.items():
+        assert float((theirs[name] - tensor).abs().max()) < 1e-6, name
+        assert float((ours[name] - tensor).abs().max()) < 1e-6, name
+
+
+KILLED = """
+import os, signal, sys
+from mergegraph import extract
+from mergegraph.cli.app import run
+from mergegraph.kernels.factors import factored
+from mergegraph.write import ledger
+
+ledger.SYNC_BYTES = 1
+write, left = extract._write, [5]
+
+def killed(*arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(*arguments)
+
+extract._write = killed
+run(sys.argv[1:])
+"""
+
+
+def test_a_killed_extraction_goes_on_with_resume(models, monkeypatch):
+    assert extract("--rank", "4") == 0
+    reference = digest(Path("adapter"))
+    shutil.rmtree("adapter")
+    command = ["extract-lora", "./a", "--base", "./base", "-o", "adapter", "--rank", "4"]
+    done = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert not Path("adapter").exists()
+    factored = []
+    monkeypatch.setattr("mergegraph.kernels.factors.factored", recorded(factored))
+    assert extract("--rank", "4", "--resume") == 0
+    assert digest(Path("adapter")) == reference
+    matrices = [
+        key for key in load_file("adapter/adapter_model.safetensors") if "lora_A" in key or "embedding_A" in key
+    ]
+    assert len(factored) == len(matrices) - 4
+
+
+def recorded(calls):
+    """Return the function that factors, which leaves a note of each call."""
+
+    def note(*arguments):
+        calls.append(arguments)
+        return factored(*arguments)
+
+    return note

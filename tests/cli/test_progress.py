@@ -72,3 +72,18 @@ def test_a_log_gets_lines_and_a_summary(folder):
     assert done.stdout.startswith("out: complete, all checksums agree (21 tensors in 1 file, ")
     last = done.stderr.splitlines()[-1]
     assert re.fullmatch(r"47\.9 KB of 50 KB, .*B/s, 0 s left, memory [\d.]+ MB, model.norm.weight", last)
+
+
+def test_an_extraction_shows_how_far_it_is(folder):
+    command = ("extract-lora", "a", "--base", "b", "--rank", "4", "-o", "adapter")
+    out, shown = on_a_terminal(folder, *command)
+    assert re.search(r"extracting [━╸╺ ]+ *[\d.]+/[\d.]+ .?B .* model\.", shown)
+    assert out.startswith("adapter: ")
+    arguments = [sys.executable, "-c", CHILD, *command, "--overwrite"]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    found = re.fullmatch(
+        r"([\d.]+ .?B) of ([\d.]+ .?B), .*/s, 0 s left, memory [\d.]+ .?B, (model|lm_head)\..*", lines[-1]
+    )
+    assert found
+    assert found[1] == found[2]
