@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mergegraph.checkpoint.faults import fault, quoted
+from mergegraph.checkpoint.patterns import Unsupported, compiled
 from mergegraph.diagnostics import MergeGraphError
 
 CONFIG = "adapter_config.json"
 
 MAX_PATTERN = 500
 """The longest regular expression in a pattern of ranks."""
+
+_REPEATING = re.compile(r"[*+?{(|]")
+"""What makes an expression take long if it is matched by trying one way after the other; names have none of it."""
 
 REFUSED = {
     "use_qalora": "QA-LoRA",
@@ -55,7 +59,7 @@ class AdapterConfig:
     saved: tuple[str, ...]
 
     def scaling(self, module: str, place: Path) -> tuple[int, float]:
-        """Return the rank of a module's adapter, and the factor of its product."""
+        """Return the rank of a module's adapter, and the factor of its product. Raises MG553 and MG557."""
         rank = _rank(_of_pattern(self.rank_pattern, module, self.rank, place), place)
         alpha = _alpha(_of_pattern(self.alpha_pattern, module, self.alpha, place), place)
         return rank, alpha / (math.sqrt(rank) if self.rslora else rank)
@@ -100,12 +104,24 @@ def _check_start(start: object, path: Path) -> None:
 def _of_pattern(pattern: Mapping[str, Any], module: str, default: Any, path: Path) -> Any:
     """Return the value of the first expression that matches the end of a module's name, as PEFT does."""
     for key, value in pattern.items():
-        try:
-            if len(key) <= MAX_PATTERN and re.match(rf"(.*\.)?({key})$", module):
-                return value
-        except (re.error, RecursionError):
-            raise _bad("a pattern is no regular expression", key, path) from None
+        if _matches(key, module, path):
+            return value
     return default
+
+
+def _matches(key: str, module: str, path: Path) -> bool:
+    try:
+        if len(key) > MAX_PATTERN:
+            raise Unsupported("it is too long")
+        whole = rf"(.*\.)?({key})$"
+        if _REPEATING.search(key):
+            return compiled(whole)(module)
+        return re.match(whole, module) is not None
+    except Unsupported as error:
+        message = f"the pattern {_quoted(key)} can't be matched in bounded time: {error}"
+        raise fault("MG557", message, path, "write it with names, `.`, `*`, `|` and groups only") from None
+    except (re.error, RecursionError):
+        raise _bad("a pattern is no regular expression", key, path) from None
 
 
 def _rank(value: object, path: Path) -> int:

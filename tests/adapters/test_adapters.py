@@ -159,6 +159,15 @@ def refusal(tmp_path: Path, text: str = ADDED) -> str:
         ({"use_dora": "yes"}, "error[MG553]: `use_dora` must be true or false, this is `yes`"),
         ({"rank_pattern": ["q"]}, "error[MG553]: `rank_pattern` must be an object, this is `['q']`"),
         ({"rank_pattern": {"(": 1}}, "error[MG553]: a pattern is no regular expression, this is `(`"),
+        (
+            {"rank_pattern": {"(?=q)q_proj": 2}},
+            "error[MG557]: the pattern `(?=q)q_proj` can't be matched in bounded time: it looks around, refers "
+            "back, or has an escape that is not known here",
+        ),
+        (
+            {"alpha_pattern": {"q" * 501: 2}},
+            f"error[MG557]: the pattern `{'q' * 120}…` can't be matched in bounded time: it is too long",
+        ),
         ({"alpha_pattern": {"q_proj": {}}}, "error[MG553]: `lora_alpha` must be a finite number, this is `{}`"),
         (
             {"trainable_token_indices": [1, 1]},
@@ -244,3 +253,28 @@ def test_names_with_the_adapters_own_name_in_them(tmp_path):
     found = merged(tmp_path, ADDED, tmp_path / "out")
     base = load_file(tmp_path / "base" / "model.safetensors")[NAME]
     torch.testing.assert_close(found[NAME].double(), base.double() + product(pair()), rtol=0, atol=1e-6)
+
+
+def test_a_pattern_that_would_never_end_is_matched_at_once(tmp_path):
+    make_family(tmp_path, models=["base"], dtype="float32")
+    patterns = {r"(\w+\.?)+x": 7, r"layers\.(0|1)\..*_proj": 2, ".*": 9}
+    write_adapter(tmp_path / "adapter", pair(), rank_pattern=patterns, r=5)
+    found, base = merged(tmp_path, ADDED, tmp_path / "out"), read_model(tmp_path / "base")
+    torch.testing.assert_close(found[NAME].double(), base[NAME].double() + product(pair()), rtol=0, atol=1e-6)
+
+
+def test_an_adapter_of_the_hub_is_that_of_the_same_folder(hub, tmp_path):
+    make_family(tmp_path, models=["base"], dtype="float32")
+    write_adapter(tmp_path / "adapter", pair())
+    hub.upload("org/base", tmp_path / "base")
+    hub.upload("org/adapter", tmp_path / "adapter")
+    text = 'base = model("org/base")\nsave base + lora("org/adapter") to "out"'
+    compilation(tmp_path, text).plan()
+    weights = [request for request in hub.requests if request.path.endswith(".safetensors") and request.sent]
+    assert all("range" in {name.lower() for name in request.headers} for request in weights)
+    found = merged(tmp_path, text, tmp_path / "out")
+    wanted = merged(tmp_path, ADDED, tmp_path / "local")
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    manifest = json.loads((tmp_path / "out" / "mergegraph.json").read_text())
+    commits = {repo.branches["main"] for repo in hub.repos.values()}
+    assert {model["commit"] for model in manifest["inputs"]} == commits
