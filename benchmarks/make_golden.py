@@ -12,8 +12,10 @@ import tempfile
 from pathlib import Path
 
 import mergekit_peer
+import torch
 from _paths import GOLDEN
 from families import make_family
+from transformers import T5Config, T5ForConditionalGeneration
 
 WEIGHTS = "model.safetensors"
 
@@ -22,6 +24,7 @@ def main(names: list[str]) -> int:
     """Remake the outputs of the named configurations, or of all; return how many mergekit refused."""
     _make_models(("base", "a", "b", "c"), layers=2, hidden=8, intermediate=12, vocab=20, heads=2, kv_heads=1, seed=20)
     _make_models(("deep_a", "deep_b"), layers=32, hidden=4, intermediate=4, vocab=8, heads=1, kv_heads=1, seed=21)
+    _make_t5(("t5_a", "t5_b"))
     configs = sorted(GOLDEN.glob("*.yml"))
     return sum(not _merge(config) for config in configs if not names or config.stem in names)
 
@@ -34,6 +37,20 @@ def _make_models(names: tuple[str, ...], **sizes: int) -> None:
         for path in folder.iterdir():
             if path.name not in (WEIGHTS, "config.json"):
                 path.unlink()
+
+
+def _make_t5(names: tuple[str, ...]) -> None:
+    """Write models of two stacks, unless they are there, each as one float32 file."""
+    sizes = {"vocab_size": 8, "d_model": 4, "d_kv": 2, "d_ff": 4, "num_heads": 2}
+    config = T5Config(**sizes, num_layers=4, num_decoder_layers=3, feed_forward_proj="gated-gelu")
+    for seed, name in enumerate(names):
+        if not (GOLDEN / name).exists():
+            torch.manual_seed(seed)
+            model = T5ForConditionalGeneration(config)
+            for parameter in model.parameters():
+                torch.nn.init.normal_(parameter)
+            model.save_pretrained(GOLDEN / name)
+            (GOLDEN / name / "generation_config.json").unlink()
 
 
 def _merge(config: Path) -> bool:

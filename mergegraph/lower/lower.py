@@ -275,6 +275,8 @@ class Lowering:
             return self._adapter(node, name, state)
         if node.op == "stack":
             origin = self.namer.origin(node, name)
+            if origin is None:
+                raise Missing(node, name)
             return self._lower(origin.value, origin.name, state)
         return self._apply(node, name, state)
 

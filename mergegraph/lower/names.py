@@ -10,7 +10,7 @@ from fnmatch import translate
 from mergegraph.checkpoint.adapter import Adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.layers import Stack, find_stacks, rename, split_layer
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean, escape
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
 from mergegraph.lower.adapters import Fitted, fit
@@ -61,16 +61,22 @@ class Namer:
             self._names[node] = self._find(node)
         return self._names[node]
 
-    def origin(self, stack: Node, name: str) -> Origin:
-        """Return where a tensor of a `stack` comes from; KeyError if it has none of this name."""
-        self.names(stack)
-        return self._origins[stack][name]
+    def origin(self, stack: Node, name: str) -> Origin | None:
+        """Return where a tensor of a `stack` comes from; None if it has none of this name in its layers.
+
+        Outside layers `rest` gives even what it lacks, since its partner may be tied to that.
+        """
+        found, own = self.names(stack), self._origins[stack].get(name)
+        outside = own is None and split_layer(name, found.prefixes) is None
+        return Origin(stack.inputs[-1], name) if outside else own
 
     def home(self, node: Node, name: str) -> tuple[Node, str]:
         """Return the model that a tensor of a value is a change of, and its name there."""
         while node.op != "model":
             if node.op == "stack":
                 origin = self.origin(node, name)
+                if origin is None:
+                    return donor(node), name
                 node, name = origin.value, origin.name
             else:
                 node = self.case(node, name) if node.op == "select" else changed(node)
@@ -147,7 +153,15 @@ class Namer:
         together: dict[str, None] = {}
         for names in found:
             together |= names.names
+        if node.op == "select" and any(names.stacks != found[0].stacks for names in found):
+            together = {name: None for name in together if not self._beyond(self.case(node, name), name)}
         return Names(together, find_stacks(together))
+
+    def _beyond(self, value: Node, name: str) -> bool:
+        """Tell whether a tensor lies in a layer after the last that a value has in this stack."""
+        names = self.names(value)
+        layer = split_layer(name, names.prefixes)
+        return layer is not None and layer.index >= next(s.count for s in names.stacks if s.prefix == layer.prefix)
 
     def _stacked(self, node: Node) -> Names:
         *parts, rest = node.inputs
@@ -174,6 +188,9 @@ class Namer:
             return prefixes[0]
         if isinstance(asked, str) and asked in prefixes:
             return asked
+        parts = [prefix for prefix in prefixes if f".{asked}." in f".{prefix}."]
+        if len(parts) == 1:
+            return parts[0]
         if not prefixes:
             message = "this model has no layers"
             help: tuple[str, ...] = ("no tensor is named `prefix.0.suffix`, `prefix.1.suffix`, …",)
@@ -181,8 +198,8 @@ class Namer:
             message = "this model has several stacks of layers"
             help = tuple(f'write `.layers("{prefix}")[…]`' for prefix in prefixes)
         else:
-            message = f"this model has no stack of layers `{asked}`"
-            help = (*did_you_mean(str(asked), prefixes), f"it has: {', '.join(prefixes)}")
+            message = f"this model has {'several stacks' if parts else 'no stack'} of layers `{escape(str(asked))}`"
+            help = (*(() if parts else did_you_mean(str(asked), prefixes)), f"it has: {', '.join(prefixes)}")
         raise MergeGraphError(self._at(part, "MG311", message, help))
 
     def _range(self, part: Node, prefix: str) -> tuple[int, int]:

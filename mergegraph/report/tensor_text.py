@@ -89,6 +89,8 @@ class _Walk:
             return self.visit(self.namer.case(node, name), name)
         if node.op == "stack":
             origin = self.namer.origin(node, name)
+            if origin is None:
+                raise _Lacking
             return self.visit(origin.value, origin.name)
         if (node, name) not in self.labels:
             self.labels[node, name] = self._leaf(node, name) if node.op == "model" else self._operation(node, name)

@@ -53,3 +53,53 @@ def test_the_named_model_gives_them_and_what_it_lacks_is_told(folder):
         '3 │ save mean(a, b) to "out" with missing="a"\n'
         "  │ ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"
     )
+
+
+@pytest.fixture
+def towers(tmp_path):
+    """A model of two stacks, whose first layer on the left has a tensor that the second lacks."""
+    tensors = {f"{side}.layer.{i}.w.weight": np.full(2, i, np.float32) for side in ("left", "right") for i in range(3)}
+    (tmp_path / "a").mkdir()
+    save_file(tensors | {"left.layer.0.first.weight": np.ones(2, np.float32)}, tmp_path / "a" / "model.safetensors")
+    return tmp_path
+
+
+def test_a_layer_that_another_lacks_a_tensor_of(towers):
+    text = """a = model("./a")
+moved = stack(a.layers("left")[1..2], rest=a)
+first = stack(a.layers("left")[0..1], rest=a)
+save mean(moved, first) to "out"
+"""
+    with pytest.raises(MergeGraphError) as caught:
+        _ = compilation(towers, text).graph
+    assert str(caught.value) == (
+        "error[MG302]: `moved` lacks a tensor that other inputs have: `left.layer.0.first.weight`\n"
+        "  ┌─ test.merge:2:9\n"
+        '2 │ moved = stack(a.layers("left")[1..2], rest=a)\n'
+        "  │         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this model\n"
+        '4 │ save mean(moved, first) to "out"\n'
+        "  │ ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ is needed here\n"
+        '  = help: take them from a model that has them: `save … with missing="a"`'
+    )
+
+
+def test_a_stack_is_named_by_a_part_that_no_other_has(towers):
+    with pytest.raises(MergeGraphError) as caught:
+        _ = compilation(towers, 'a = model("./a")\nsave stack(a.layers("layer")[0..1], rest=a) to "out"').graph
+    assert str(caught.value) == (
+        "error[MG311]: this model has several stacks of layers `layer`\n"
+        "  ┌─ test.merge:2:12\n"
+        '2 │ save stack(a.layers("layer")[0..1], rest=a) to "out"\n'
+        "  │            ^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  = help: it has: left.layer, right.layer"
+    )
+
+
+def test_each_case_of_a_select_has_its_own_number_of_layers(towers):
+    text = """a = model("./a")
+cut = stack(a.layers("left")[0..1], rest=a)
+save select { "left.*": cut, _: a } to "out"
+"""
+    names = [tensor.name for tensor in compilation(towers, text).graph.tensors]
+    assert [name for name in names if name.startswith("left")] == ["left.layer.0.first.weight", "left.layer.0.w.weight"]
+    assert len(names) == 5

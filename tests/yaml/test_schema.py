@@ -19,7 +19,7 @@ FIXTURES = [
 ]
 WRONG = [
     *("unknown_key", "unknown_method", "parameter_outside", "unknown_parameter", "parameter_values", "layer_ranges"),
-    *("dtype", "modules", "native_shape", "native_nothing_saved", "model_names", "only_text"),
+    *("dtype", "no_modules", "native_shape", "native_nothing_saved", "model_names", "only_text"),
 ]
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "number": (int, float), "integer": int}
 
@@ -39,7 +39,8 @@ def fits(value, schema):
         schema = recipe_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     unknown = set(schema) - {
         *("$schema", "title", "description", "$defs", "if", "then", "else", "anyOf", "enum", "type", "properties"),
-        *("additionalProperties", "required", "items", "minItems", "maxItems", "minimum", "maxProperties", "pattern"),
+        *("additionalProperties", "required", "items", "minItems", "maxItems", "minimum", "pattern"),
+        *("minProperties", "maxProperties"),
     }
     assert not unknown
     if "if" in schema and not fits(value, schema["then"] if fits(value, schema["if"]) else schema["else"]):
@@ -65,6 +66,8 @@ def fits(value, schema):
 def fits_map(value, schema):
     known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
     if not set(schema.get("required", ())) <= value.keys() or len(value) > schema.get("maxProperties", len(value)):
+        return False
+    if len(value) < schema.get("minProperties", 0):
         return False
     if others is False and not value.keys() <= known.keys():
         return False

@@ -38,10 +38,10 @@ class Bindings:
         self.donors[name] = base
         return name
 
-    def cut(self, model: str, taken: Layers, span: Span) -> str:
-        """Return the name of a model that has some layers of another, and all else of it."""
+    def cut(self, model: str, name: s.String | None, taken: Layers, span: Span) -> str:
+        """Return the name of a model that has some layers of another, of the stack `name`, and all else of it."""
         whole = s.Name(model, span)
-        value = stack([layers(whole, taken.start, taken.stop, span)], whole, span)
+        value = stack([layers(whole, name, taken.start, taken.stop, span)], whole, span)
         return self._bind(f"{model}_{taken.start}_{taken.stop}", value, self.statements)
 
     def value(self, value: s.Expression, wanted: str) -> s.Name:

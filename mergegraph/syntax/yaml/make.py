@@ -24,9 +24,9 @@ def whole(value: int, span: Span) -> s.Number:
     return s.Number(float(value), str(value), span)
 
 
-def layers(model: s.Expression, start: int, stop: int, span: Span) -> s.LayerRange:
-    """Return `model.layers[start..stop]`."""
-    return s.LayerRange(model, None, whole(start, span), whole(stop, span), span)
+def layers(model: s.Expression, name: s.String | None, start: int, stop: int, span: Span) -> s.LayerRange:
+    """Return `model.layers[start..stop]`, or `model.layers("name")[start..stop]`."""
+    return s.LayerRange(model, name, whole(start, span), whole(stop, span), span)
 
 
 def stack(parts: Sequence[s.Expression], rest: s.Expression, span: Span) -> s.Call:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from mergegraph.diagnostics import Label, Source, Span, did_you_mean, escape
 from mergegraph.syntax import nodes as s
@@ -12,7 +12,7 @@ from mergegraph.syntax.yaml.make import argument
 from mergegraph.syntax.yaml.merging import Merged, Merging
 from mergegraph.syntax.yaml.methods import ELSEWHERE, METHODS
 from mergegraph.syntax.yaml.notes import Notes
-from mergegraph.syntax.yaml.parameters import Level, Parameters
+from mergegraph.syntax.yaml.parameters import Level, Parameters, contains
 from mergegraph.syntax.yaml.references import reference
 from mergegraph.syntax.yaml.section import Section
 from mergegraph.syntax.yaml.slices import Slice, slices, whole_models
@@ -24,6 +24,9 @@ KEYS = (
     *("tokenizer_source", "tokenizer", "chat_template", "name"),
 )
 """The keys of a configuration."""
+
+WHOLE = "default"
+"""The module that is the whole model."""
 
 OUTPUT = "merged"
 """The folder of an output that has no name, where the command line gives none."""
@@ -48,6 +51,19 @@ def read_mergekit(documents: Iterable[Tree], source: Source, notes: Notes) -> s.
         reader.configuration(document)
     notes.check()
     return s.Recipe(tuple(reader.statements()), Span(source, 0, len(source.text)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """A part of a model that has layers of its own: the tensors with `name.` in their names; all without a name."""
+
+    name: Scalar | None
+    slices: tuple[Slice, ...]
+
+    @property
+    def layers(self) -> s.String | None:
+        """What its stack of layers is called."""
+        return s.String(self.name.text, self.name.span) if self.name else None
 
 
 @dataclass(slots=True)
@@ -78,12 +94,14 @@ class _Reader:
         if method.needs_base:
             top.need("base_model", f"`{word.text}` merges others into a base")
         parameters = Parameters(word.text, method, self.notes)
-        found = list(self._slices(top, parameters))
+        found = [module for module in self._modules(top, parameters) if module.slices]
         if not found or (method.needs_base and base is None):
             return
-        merged = Merging(s.Name(word.text, word.span), method, base, parameters, self.bindings).merge(found)
-        models = [self.bindings.donor(given.model) for slice in found for given in slice.inputs]
+        merging = Merging(s.Name(word.text, word.span), method, base, parameters, self.bindings)
+        given = [each.model for module in found for slice in module.slices for each in slice.inputs]
+        models = [self.bindings.donor(model) for model in given]
         donor = self.bindings.donor(base or models[0])
+        merged = _together(found, merging, s.Name(base or given[0], word.span), donor)
         tokenizers = Tokenizers(self.notes, self._checkpoint, tuple(dict.fromkeys((donor, *models))), base and donor)
         self._finish(top, merged, donor, tokenizers)
 
@@ -92,16 +110,19 @@ class _Reader:
             help = (*did_you_mean(word.text, METHODS), f"it is one of: {', '.join(METHODS)}")
             self.notes.error("MG166", f"unknown merge method `{escape(word.text)}`", word.span, help=help)
 
-    def _slices(self, top: Section, parameters: Parameters) -> Iterator[Slice]:
-        levels: tuple[Level, ...] = (parameters.level("configuration", top.get("parameters")),)
-        section = top
-        if self._one_of(top, ("models", "slices", "modules")) and "modules" in top:
-            module = self._module(top)
-            if module is None:
-                return
-            section = Section(module, "a module", ("models", "slices", "parameters"), self.notes)
-            levels = (parameters.level("module", section.get("parameters")), *levels)
+    def _modules(self, top: Section, parameters: Parameters) -> Iterator[_Module]:
+        levels = (parameters.level("configuration", top.get("parameters")),)
+        if not self._one_of(top, ("models", "slices", "modules")) or "modules" not in top:
+            yield _Module(None, tuple(self._slices(top, levels, parameters)))
+            return
+        for entry in self._entries(top):
+            section = Section(entry.value, "a module", ("models", "slices", "parameters"), self.notes)
+            own = (parameters.level("module", section.get("parameters")), *levels)
             self._one_of(section, ("models", "slices"))
+            name = None if entry.key.text == WHOLE else entry.key
+            yield _Module(name, tuple(self._slices(section, own, parameters)))
+
+    def _slices(self, section: Section, levels: tuple[Level, ...], parameters: Parameters) -> Iterator[Slice]:
         if "models" in section:
             found = whole_models(section, levels, self._model, parameters)
             yield from (found,) if found.inputs else ()
@@ -119,16 +140,18 @@ class _Reader:
         self.notes.error("MG162", message, head(section.span), found, help=("`models` merges whole models",))
         return False
 
-    def _module(self, top: Section) -> Tree | None:
-        """Return the module named `default`; None, with the error noted, if there are others or none."""
+    def _entries(self, top: Section) -> tuple[Entry, ...]:
+        """Return the modules. There is at least one, and `default` stands alone, or the error is noted."""
         tree = top.get("modules")
-        entries: tuple[Entry, ...] = tree.entries if isinstance(tree, Map) else ()
-        others = [entry.key.span for entry in entries if entry.key.text != "default"]
-        for span in others:
-            self.notes.error("MG205", "modules other than `default` are not available yet", span, "planned")
+        entries = tree.entries if isinstance(tree, Map) else ()
+        whole = next((entry.key.span for entry in entries if entry.key.text == WHOLE), None)
         if not entries:
-            self.notes.error("MG162", "`modules` needs `default`", top.place("modules"))
-        return entries[0].value if entries and not others else None
+            help = ("name the parts of the model: `modules: {encoder: {models: […]}, decoder: {models: […]}}`",)
+            self.notes.error("MG162", "`modules` needs a module", top.place("modules"), help=help)
+        if whole and len(entries) > 1:
+            help = ("name the parts of the model, such as `encoder` and `decoder`, and no `default`",)
+            self.notes.error("MG181", f"`{WHOLE}` is the whole model and has no others beside it", whole, help=help)
+        return entries
 
     def _model(self, tree: Tree | None) -> str | None:
         """Return the name that a model is bound to; None, with the error noted, if the value names none."""
@@ -183,6 +206,19 @@ class _Reader:
             yield argument("config", wanted)
         if template:
             yield argument("chat_template", s.String(template.text, template.span), top.place("chat_template"))
+
+
+def _together(modules: Sequence[_Module], merging: Merging, rest: s.Name, donor: str) -> Merged:
+    """Return the model that modules make; `rest` has the tensors that are in none of them."""
+    found = [(each, replace(merging, layers=each.layers).merge(each.slices)) for each in modules]
+    if len(found) == 1 and found[0][0].name is None:
+        return found[0][1]
+    cases = [
+        s.Case(contains(f"{module.name.text}.", module.name.span), merged.value, module.name.span)
+        for module, merged in found
+        if module.name
+    ]
+    return Merged(s.Select((*cases, s.Case(None, rest, rest.span)), merging.function.span), donor)
 
 
 def _titles(document: Tree) -> Iterator[Scalar]:

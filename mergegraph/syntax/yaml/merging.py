@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mergegraph.diagnostics import Span
@@ -13,6 +12,7 @@ from mergegraph.syntax.yaml.bindings import Bindings
 from mergegraph.syntax.yaml.make import argument, call, layers, stack
 from mergegraph.syntax.yaml.methods import RENAMED, SWITCHES, Method
 from mergegraph.syntax.yaml.notes import Notes
+from mergegraph.syntax.yaml.numbers import renumbered
 from mergegraph.syntax.yaml.parameters import Level, Parameters, Value
 from mergegraph.syntax.yaml.scalars import written
 from mergegraph.syntax.yaml.slices import Input, Layers, Slice
@@ -40,14 +40,45 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
+class _Parameter:
+    """A parameter of a slice, with a value for each model or one for all; None where it is not given.
+
+    `numbers` are the layers that the filters of each value count, None without slices.
+    """
+
+    name: str
+    values: tuple[Value | None, ...]
+    numbers: tuple[Layers | None, ...]
+    default: s.Expression | None
+
+    @property
+    def gradient(self) -> bool:
+        """Whether it depends on the layer."""
+        return any(value.gradient for value in self.values if value)
+
+    def argument(self, kept: Layers | None, notes: Notes) -> s.Argument:
+        """Return it as an argument of a call that merges the layers `kept`."""
+        values = [
+            renumbered(value, numbers, kept.start, notes) if value and numbers and kept else value
+            for value, numbers in zip(self.values, self.numbers, strict=True)
+        ]
+        expressions = [found for v in values if (found := v.expression if v else self.default)]
+        place = next(value.expression.span for value in values if value)
+        alike = len({inline(expression) for expression in expressions}) == 1
+        together = expressions[0] if alike else s.List(tuple(expressions), place)
+        return argument(RENAMED.get(self.name, self.name), together)
+
+
+@dataclass(frozen=True, slots=True)
 class Merging:
-    """Merges the slices of one configuration."""
+    """Merges the slices of one configuration, or of a module: its layers are the stack `layers`."""
 
     function: s.Name
     method: Method
     base: str | None
     parameters: Parameters
     bindings: Bindings
+    layers: s.String | None = None
 
     @property
     def notes(self) -> Notes:
@@ -56,30 +87,32 @@ class Merging:
 
     def merge(self, slices: Sequence[Slice]) -> Merged:
         """Return the model that the slices make when they are stacked; there is at least one."""
-        parts = [self._part(slice) for slice in slices]
+        counts = [slice.inputs[0].layers.count if slice.inputs[0].layers else 0 for slice in slices]
+        parts = [self._part(slice, sum(counts[:i])) for i, slice in enumerate(slices)]
         first, last = parts[0], parts[-1]
         if len(parts) == 1 and (last.cut or last.layers is None):
             return last.merged
         values = [self.bindings.value(part.merged.value, f"part_{i}") for i, part in enumerate(parts, 1)]
         ranges = [
-            layers(value, part.layers.start, part.layers.stop, part.span)
+            layers(value, self.layers, part.layers.start, part.layers.stop, part.span)
             for value, part in zip(values, parts, strict=True)
             if part.layers
         ]
         rest = values[-1] if values[0].name == values[-1].name else _rest(values[0], values[-1], first.span)
         return Merged(stack(ranges, rest, self.function.span), last.merged.donor)
 
-    def _part(self, slice: Slice) -> _Part:
+    def _part(self, slice: Slice, height: int) -> _Part:
         inputs = self._with_base(slice)
-        arguments, values = self._arguments(slice, inputs)
+        parameters = list(self._given(slice, inputs, height))
         ranges = {i.layers for i in inputs}
-        cut = ranges != {None} and (len(ranges) > 1 or any(value.gradient for value in values))
-        if cut:
-            self._refuse_numbers(values, ranges)
+        cut = ranges != {None} and (len(ranges) > 1 or any(parameter.gradient for parameter in parameters))
         own = inputs[0].layers
-        names = [self.bindings.cut(i.model, i.layers, i.span) if cut and i.layers else i.model for i in inputs]
-        merged = self._call(slice, inputs, names, arguments)
-        return _Part(merged, Layers(0, own.count) if cut and own else own, cut, slice.span)
+        kept = Layers(0, own.count) if cut and own else own
+        names = [
+            self.bindings.cut(i.model, self.layers, i.layers, i.span) if cut and i.layers else i.model for i in inputs
+        ]
+        arguments = [parameter.argument(kept, self.notes) for parameter in parameters]
+        return _Part(self._call(slice, inputs, names, arguments), kept, cut, slice.span)
 
     def _with_base(self, slice: Slice) -> tuple[Input, ...]:
         """Return the inputs, the base among them if the method needs it there."""
@@ -95,39 +128,29 @@ class Merging:
     def _is_base(self, given: Input) -> bool:
         return given.model == self.base and self.method.shape in ("changes", "pair")
 
-    def _arguments(self, slice: Slice, inputs: Sequence[Input]) -> tuple[list[s.Argument], list[Value]]:
-        """Return the parameters as arguments, and their values."""
+    def _given(self, slice: Slice, inputs: Sequence[Input], height: int) -> Iterator[_Parameter]:
+        """Yield the parameters that are given for a slice whose first layer is number `height` of the result."""
+        place, of = self.function.span, self.parameters
         own = [i for i in inputs if not (self._is_base(i) and self.method.shape == "changes")]
-        found = [
-            *(pair for name in self.method.models for pair in self._of_models(name, slice, own)),
-            *(pair for name in self.method.whole for pair in self._of_merge(name, slice)),
-        ]
-        arguments = [argument(RENAMED.get(name, name), value.expression) for name, value in found]
-        return arguments, [value for _, value in found]
+        for name, default in self.method.models.items():
+            fallback = written(default, place)
+            values = tuple(of.find(name, (i.parameters, *slice.levels), fallback, place) for i in own)
+            if any(values):
+                yield _Parameter(name, values, tuple(i.layers for i in own), fallback)
+        first = inputs[0].layers
+        numbers = Layers(height, height + first.count) if first else None
+        for name in self.method.whole:
+            value = self._of_merge(name, slice)
+            if value:
+                yield _Parameter(name, (value,), (numbers,), None)
 
-    def _of_models(self, name: str, slice: Slice, inputs: Sequence[Input]) -> Iterator[tuple[str, Value]]:
-        place = self.function.span
-        default = written(self.method.models[name], place)
-        values = [self.parameters.find(name, (i.parameters, *slice.levels), default, place) for i in inputs]
-        given = [value for value in values if value]
-        if not given:
-            return
-        expressions = [value.expression if value else default for value in values]
-        alike = len({inline(expression) for expression in expressions}) == 1
-        together = expressions[0] if alike else s.List(tuple(expressions), given[0].expression.span)
-        filters = tuple(filter for value in given for filter in value.filters)
-        yield name, Value(together, any(value.gradient for value in given), filters)
-
-    def _of_merge(self, name: str, slice: Slice) -> Iterator[tuple[str, Value]]:
+    def _of_merge(self, name: str, slice: Slice) -> Value | None:
         if name in SWITCHES:
             switched = self.parameters.switch(name, slice.levels)
-            found = Value(switched) if switched else None
-        else:
-            default = self.method.whole[name]
-            fallback = None if default is None else written(default, self.function.span)
-            found = self.parameters.find(name, slice.levels, fallback, self.function.span)
-        if found:
-            yield name, found
+            return Value(switched) if switched else None
+        default = self.method.whole[name]
+        fallback = None if default is None else written(default, self.function.span)
+        return self.parameters.find(name, slice.levels, fallback, self.function.span)
 
     def _call(self, slice: Slice, inputs: Sequence[Input], names: Sequence[str], arguments: list[s.Argument]) -> Merged:
         pairs = sorted(zip(inputs, names, strict=True), key=lambda pair: not self._is_base(pair[0]))
@@ -149,13 +172,6 @@ class Merging:
         beside = " beside the base" if self.base else ""
         what = {None: "models", 1: "one model", 2: "two models"}[wanted]
         self.notes.error("MG168", f"`{self.function.name}` merges {what}{beside}", slice.span, f"there are {count}")
-
-    def _refuse_numbers(self, values: Iterable[Value], ranges: Iterable[Layers | None]) -> None:
-        """Refuse filters by the numbers of layers where models are cut, as the layers are numbered anew there."""
-        filters = [filter for value in values for filter in value.filters if re.search(r"\d", filter.text)]
-        if filters and any(r is not None and r.start for r in ranges):
-            message = "a filter by the number of a layer is not available yet in a slice that begins further up"
-            self.notes.error("MG205", message, filters[0].span, "planned")
 
 
 def _rest(first: s.Name, last: s.Name, span: Span) -> s.Select:

@@ -87,7 +87,9 @@ class Parameters:
             return Value(last, gradient)
         span = entries[0].value.span
         globs = tuple(
-            s.Case(_glob(c.filter), c.value.expression, c.filter.span, optional=True) for c in chosen if c.filter
+            s.Case(contains(c.filter.text, c.filter.span), c.value.expression, c.filter.span, optional=True)
+            for c in chosen
+            if c.filter
         )
         select = s.Select((*globs, s.Case(None, last, last.span)), span)
         return Value(select, gradient, tuple(case.filter for case in chosen if case.filter))
@@ -160,9 +162,10 @@ def _until_unconditional(cases: Iterable[_Conditional]) -> Iterator[_Conditional
             return
 
 
-def _glob(filter: Scalar) -> s.String:
-    literal = _METACHARACTERS.sub(r"[\1]", filter.text)
-    return s.String(f"*{literal}*", filter.span)
+def contains(text: str, span: Span) -> s.String:
+    """Return the glob of names that contain a text."""
+    literal = _METACHARACTERS.sub(r"[\1]", text)
+    return s.String(f"*{literal}*", span)
 
 
 def _number(tree: Tree, value: float) -> s.Expression:

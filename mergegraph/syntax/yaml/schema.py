@@ -69,7 +69,7 @@ def _configuration(inner: Mapping[str, Schema]) -> Mapping[str, Schema]:
         "merge_method": {"enum": list(METHODS)},
         "base_model": {"$ref": "#/$defs/model"},
         **inner,
-        "modules": _map({"default": _map(inner)}, ["default"]),
+        "modules": {"type": "object", "additionalProperties": _map(inner), "minProperties": 1},
         "dtype": dtype,
         "out_dtype": dtype,
         "tokenizer_source": {"$ref": "#/$defs/model"},
