@@ -40,9 +40,11 @@ def fits(value, schema):
     unknown = set(schema) - {
         *("$schema", "title", "description", "$defs", "if", "then", "else", "anyOf", "enum", "type", "properties"),
         *("additionalProperties", "required", "items", "minItems", "maxItems", "minimum", "pattern"),
-        *("minProperties", "maxProperties"),
+        *("minProperties", "maxProperties", "const"),
     }
     assert not unknown
+    if "const" in schema and value != schema["const"]:
+        return False
     if "if" in schema and not fits(value, schema["then"] if fits(value, schema["if"]) else schema["else"]):
         return False
     kinds = schema.get("type", list(TYPES))
