@@ -1,12 +1,15 @@
 """One recipe, one result: optimized or not, any number of workers, any memory, killed and resumed."""
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 from families import make_family, read_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from merging import ample, digest, run, tight
+from safetensors.torch import save_file
 
 RECIPES = sorted((Path(__file__).parent.parent / "fixtures" / "recipes").glob("*.merge"))
 LATER = ("adapters", "study")
@@ -44,7 +47,18 @@ def test_recipes(family, tmp_path, path):
 
 HEADER = 'seed 5\nbase = model("./base")\na = model("./a")\nb = model("./b")\nc = model("./c")\n'
 NUMBERS = st.sampled_from(["0", "0.5", "1", "0.3", "2", "-0.25", "ramp(0.2, 0.9, outside=0.5)"])
-FRACTIONS = st.sampled_from(["0", "1", "0.5", "0.3", "0.01", 'select { "*.mlp.*": 0.2, _: 0.7 }'])
+FRACTIONS = st.sampled_from(
+    [
+        "0",
+        "1",
+        "0.5",
+        "0.3",
+        "0.01",
+        'select { "*.mlp.*": 0.2, _: 0.7 }',
+        "ramp(0.2, 0.9, outside=0.5)",
+        "ramp(0, 1, outside=1)",
+    ]
+)
 
 
 def models_and_deltas():
@@ -61,11 +75,13 @@ def models_and_deltas():
             st.builds("({} + {})".format, delta, delta),
             st.builds("elect([{}, {}], [{}, 0.6])".format, delta, delta, NUMBERS),
             st.builds("abs({})".format, delta),
+            st.builds('trim({}, {}, scope="model")'.format, delta, st.sampled_from(["0.3", "0.5"])),
         )
     )
     leaf = st.sampled_from(["base", "a", "b", "c"])
     compound = st.one_of(
         st.builds("({} + {})".format, leaf, delta),
+        st.builds('(base + {} * trim(lora("./adapter"), {}))'.format, NUMBERS, FRACTIONS),
         st.builds("mean({}, {}, weight=[{}, 0.7])".format, leaf, model, NUMBERS),
         st.builds("slerp({}, {}, t={})".format, leaf, model, NUMBERS),
         st.builds("lerp({}, {}, t={})".format, model, leaf, NUMBERS),
@@ -95,4 +111,20 @@ def make_small(tmp_path_factory):
     if not _SMALL:
         _SMALL.append(tmp_path_factory.mktemp("small"))
         make_family(_SMALL[0], layers=2, hidden=16, intermediate=24, vocab=4200, heads=2, kv_heads=1)
+        make_adapter(_SMALL[0] / "adapter")
     return _SMALL[0]
+
+
+def make_adapter(folder):
+    """Write an adapter of two matrices of a layer."""
+    folder.mkdir()
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "base_model_name_or_path": "base"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    random = torch.Generator().manual_seed(0)
+    shapes = {
+        f"base_model.model.model.layers.1.{name}.lora_{half}.weight": shape
+        for name, out in (("self_attn.q_proj", 16), ("mlp.up_proj", 24))
+        for half, shape in (("A", (2, 16)), ("B", (out, 2)))
+    }
+    tensors = {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
+    save_file(tensors, folder / "adapter_model.safetensors")

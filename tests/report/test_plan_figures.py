@@ -103,7 +103,9 @@ def study(tall_family: Path) -> Compilation:
     return Compilation(Source("study.merge", text), tall_family)
 
 
-@pytest.mark.parametrize("name", ["chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method"])
+@pytest.mark.parametrize(
+    "name", ["chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart"]
+)
 def test_recipes_are_planned_in_an_order_that_is_proven_to_be_the_best(
     name: str, compiled: Callable[[str], Compilation], planned: Planned
 ) -> None:
