@@ -6,12 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from mergegraph import __version__
+from mergegraph.checkpoint.adapter import stamps
 from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.hub import Downloading, unseen
@@ -66,8 +67,8 @@ class Result:
     peak_rss_bytes: int
     units: int
     warnings: tuple[Diagnostic, ...]
-    plan: Plan
-    analysis: tuple[Measured, ...]
+    plan: Plan = field(repr=False)
+    analysis: tuple[Measured, ...] = field(repr=False)
     """What every unit of the plan took, stage by stage, where it was asked for."""
 
 
@@ -368,5 +369,5 @@ def _parent(checkpoint: Checkpoint) -> Parent:
 
 def input_model(checkpoint: Checkpoint) -> InputModel:
     """Return what the manifest says of an input."""
-    files = tuple(InputFile(h.path.name, h.file_bytes, h.sha256) for h in checkpoint.files)
+    files = tuple(InputFile(*stamp) for stamp in stamps(checkpoint))
     return InputModel(checkpoint.source, checkpoint.commit, files)

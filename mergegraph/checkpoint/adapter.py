@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
@@ -87,6 +88,17 @@ def open_adapter(source: str, *, relative_to: Path, revision: str | None = None)
     for name in checkpoint.tensors:
         keys.take(name)
     return keys.adapter()
+
+
+def stamps(checkpoint: Checkpoint) -> Iterator[tuple[str, int, str]]:
+    """Yield of the files that decide the numbers of a model or adapter the name, size in bytes and SHA-256 as hex.
+
+    Of weights the SHA-256 is that of the header, of an adapter's configuration that of all of it.
+    """
+    yield from ((header.path.name, header.file_bytes, header.sha256) for header in checkpoint.files)
+    if any(header.path.name == ADAPTER for header in checkpoint.files):
+        data = read_small(checkpoint.member(CONFIG), MAX_CONFIG_BYTES, "configuration")
+        yield CONFIG, len(data), sha256(data).hexdigest()
 
 
 def _opened(source: str, location: Location) -> tuple[Checkpoint, AdapterConfig]:

@@ -13,18 +13,22 @@ from typing import TypeAlias
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape, listed
-from mergegraph.ir.graph import Binding, OutputTensor, TensorRef, leaf_index, renumber
+from mergegraph.ir.graph import Binding, OutputTensor, RowsRef, TensorRef, leaf_index, renumber
 from mergegraph.ir.node import Node, rewrite, with_inputs
 from mergegraph.ir.print import binding_text, expression_lines
 from mergegraph.recipe.recipe import Save
 from mergegraph.report.spelling import counted
 from mergegraph.sizes import format_size
+from mergegraph.vocabulary.templates import read_template
 
 Origin: TypeAlias = tuple[str, ...]
 """What tells one model from another, wherever the recipe lies: its folder or files, and its commit."""
 
 Bound: TypeAlias = tuple[str, ...]
 """What a leaf stands for: a model's origin and the name of the tensor, or the text of another binding."""
+
+KEY = "key:"
+"""How the text of a key begins."""
 
 COMMUTATIVE = frozenset(("add", "multiply"))
 """Operations whose result has the same bits in either order of the operands."""
@@ -73,6 +77,17 @@ class _Side:
     def origin(self, model: Node) -> Origin:
         return _origin(self.compilation.checkpoints[model])
 
+    def tokens(self, save: int) -> Mapping[str, int]:
+        """Return the tokens of an output with their numbers; nothing where they are not known."""
+        joined = self.compilation.alignments.saves[save].joined
+        return joined.ids if joined is not None else {}
+
+    def template(self, save: int) -> object:
+        """Return the chat template of an output."""
+        chosen = self.compilation.alignments.saves[save].template
+        tokenizer = self.compilation.checkpoints[self.saves[save].tokenizer]
+        return (chosen if chosen is not None else read_template(tokenizer)).main
+
     def tensors(self, save: int) -> dict[str, OutputTensor]:
         return {tensor.name: tensor for tensor in self.compilation.optimized.tensors if tensor.save == save}
 
@@ -91,6 +106,8 @@ class _Side:
     def _bound(self, binding: Binding) -> Bound:
         if isinstance(binding, TensorRef):
             return (*self.origins[binding.model], binding.name)
+        if isinstance(binding, RowsRef):
+            return (*self.origins[binding.model], f"{binding.name} rows:{binding.table}.{binding.part}")
         return (binding_text(binding, ()),)
 
 
@@ -100,14 +117,17 @@ def _sorted_operands(node: Node) -> Node:
     return with_inputs(node, tuple(sorted(node.inputs, key=lambda child: "\n".join(expression_lines(child)))))
 
 
-def _lines(side: _Side, tensor: OutputTensor, labels: Mapping[Origin, str]) -> tuple[str, ...]:
-    """Return an expression as text, its inputs by their models, and by their names where these are others."""
+def _lines(side: _Side, tensor: OutputTensor, labels: Mapping[Origin, str], *, keys: bool) -> tuple[str, ...]:
+    """Return an expression as text, its inputs by their models, and by their names where these are others.
+
+    Keys of random bits, of which each tensor has its own, are without their digits unless `keys`.
+    """
     root, bound = side.normal(tensor)
 
     def leaf(node: Node) -> str:
         *origin, name = bound[leaf_index(node)]
         if not origin:
-            return escape(name)
+            return "key" if name.startswith(KEY) and not keys else escape(name)
         label = labels[tuple(origin)]
         return escape(label if name == tensor.name else f"{label} {name}")
 
@@ -118,9 +138,12 @@ def _shown(
     left: _Side, one: OutputTensor, right: _Side, other: OutputTensor, labels: Mapping[Origin, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return both expressions as they were written; after all passes where that does not tell them apart."""
-    before = _lines(left, left.lowered[one.save, one.name], labels)
-    after = _lines(right, right.lowered[other.save, other.name], labels)
-    return (before, after) if before != after else (_lines(left, one, labels), _lines(right, other, labels))
+    before = left.lowered[one.save, one.name], right.lowered[other.save, other.name]
+    for ours, theirs in (before, (one, other)):
+        shown = _lines(left, ours, labels, keys=False), _lines(right, theirs, labels, keys=False)
+        if shown[0] != shown[1]:
+            return shown
+    return _lines(left, one, labels, keys=True), _lines(right, other, labels, keys=True)
 
 
 def _origin(checkpoint: Checkpoint) -> Origin:
@@ -141,18 +164,23 @@ def _matched(left: Sequence[Save], right: Sequence[Save]) -> Iterator[tuple[int 
 
 def _saved(left: _Side, here: int, right: _Side, there: int) -> Iterator[str]:
     title = f"output `{escape(left.saves[here].path)}`"
-    found = [*_options(left, left.saves[here], right, right.saves[there])]
+    found = [*_options(left, here, right, there)]
     found += _tensors(left, left.tensors(here), right, right.tensors(there))
     if found:
         yield title
         yield from (f"  {line}" if line else "" for line in found)
 
 
-def _options(left: _Side, one: Save, right: _Side, other: Save) -> Iterator[str]:
+def _options(left: _Side, here: int, right: _Side, there: int) -> Iterator[str]:
+    one, other = left.saves[here], right.saves[there]
     for name, ours, theirs in (("config", one.config, other.config), ("tokenizer", one.tokenizer, other.tokenizer)):
         if left.origin(ours) != right.origin(theirs):
             names = (escape(side.compilation.checkpoints[m].source) for side, m in ((left, ours), (right, theirs)))
             yield f"{name}: {' → '.join(names)}"
+    if changed := sorted({token for token, _ in left.tokens(here).items() ^ right.tokens(there).items()}):
+        yield f"tokens that only one has, or at another number: {listed(changed)}"
+    if left.template(here) != right.template(there):
+        yield "the chat template is another"
     if one.shard_size != other.shard_size:
         yield f"shard_size: {format_size(one.shard_size)} → {format_size(other.shard_size)}"
 

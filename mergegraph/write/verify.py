@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-from mergegraph.checkpoint.checkpoint import open_checkpoint
+from mergegraph.checkpoint.adapter import open_adapter, stamps
+from mergegraph.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from mergegraph.checkpoint.files import opened, read_small, unreadable
 from mergegraph.checkpoint.header import Entry, Header, read_header
 from mergegraph.checkpoint.jsontext import parse_object
+from mergegraph.checkpoint.weights import ADAPTER
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.write import journal
 from mergegraph.write.digest import digest
@@ -108,17 +110,24 @@ def verify_inputs(manifest: Manifest, folder: Path) -> tuple[Diagnostic, ...]:
 def _check_input(model: InputModel, folder: Path) -> Iterator[Diagnostic]:
     place = escape(model.source)
     try:
-        checkpoint = open_checkpoint(model.source, relative_to=folder, revision=model.commit)
+        checkpoint = _opened(model, folder)
+        found = set(stamps(checkpoint))
     except MergeGraphError as error:
         first = error.diagnostics[0]
         help = ("paths of models begin in the folder that `--inputs` names: that of the recipe",)
         yield Diagnostic("MG680", f"the input `{place}` can't be opened: {first.message}", place=first.place, help=help)
         return
-    found = {(h.path.name, h.file_bytes, h.sha256) for h in checkpoint.files}
     changed = [file.name for file in model.files if (file.name, file.size, file.header_sha256) not in found]
     if changed:
         message = f"files of the input `{place}` are not those that were merged: {listed(changed)}"
         yield Diagnostic("MG681", message, place=str(checkpoint.root or checkpoint.files[0].path))
+
+
+def _opened(model: InputModel, folder: Path) -> Checkpoint:
+    """Open a model, or the adapter that one with this name of its file is."""
+    if any(file.name == ADAPTER for file in model.files):
+        return open_adapter(model.source, relative_to=folder, revision=model.commit).checkpoint
+    return open_checkpoint(model.source, relative_to=folder, revision=model.commit)
 
 
 def _sized(entries: Mapping[str, Any], key: str) -> dict[str, tuple[int, str]]:

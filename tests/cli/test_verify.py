@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from families import make_family
+from safetensors.numpy import save_file
 
 from mergegraph.cli.app import run
 
@@ -50,3 +52,25 @@ def test_findings_as_data(output, capsys):
     assert run(["verify", "out", "--format", "json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["code"], found["place"]) == ("MG623", "out/config.json")
+
+
+def test_adapters_are_inputs_too(tmp_path, monkeypatch, capsys):
+    make_family(tmp_path, models=("base",), dtype="float32")
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight"
+    (tmp_path / "adapter").mkdir()
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 4}')
+    tensors = {name.format("A"): np.ones((2, 32), "f4"), name.format("B"): np.ones((32, 2), "f4")}
+    save_file(tensors, tmp_path / "adapter" / "adapter_model.safetensors")
+    (tmp_path / "add.merge").write_text('save model("./base") + lora("./adapter") to "out"\n')
+    monkeypatch.chdir(tmp_path)
+    assert run(["run", "add.merge"]) == 0
+    capsys.readouterr()
+    assert run(["verify", "out", "--inputs", "."]) == 0
+    assert capsys.readouterr().out.endswith("; 2 inputs as merged\n")
+    config.write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 8}')
+    assert run(["verify", "out", "--inputs", "."]) == 1
+    assert capsys.readouterr().err == (
+        "error[MG681]: files of the input `./adapter` are not those that were merged: `adapter_config.json`\n"
+        "  --> adapter\n\n"
+    )

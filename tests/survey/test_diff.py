@@ -10,6 +10,7 @@ import pytest
 from families import make_family
 from merging import run as run_recipe
 from safetensors.numpy import load_file, save_file
+from tokenized import bpe, extended, write_model
 
 from mergegraph.checkpoint.checkpoint import open_checkpoint
 from mergegraph.cli.app import run
@@ -177,3 +178,40 @@ def test_recipes_are_compared_by_what_they_make(tmp_path, monkeypatch, capsys):
     assert out.startswith("output `out`\n  shard_size: 5 GB → 1 MB\n  ")
     assert "6 tensors made alike" in out
     assert re.search(r"-  %\d+ = multiply\(0\.5, %\d+\)|-  %\d+ = multiply\(%\d+, 0\.5\)", out)
+
+
+def test_recipes_with_unions_of_tokenizers(tmp_path, monkeypatch, capsys):
+    write_model(tmp_path / "a", bpe(), 0)
+    write_model(tmp_path / "b", extended(bpe(), ["<new>"]), 1)
+    monkeypatch.chdir(tmp_path)
+    models = 'a = model("./a")\nb = model("./b")\n'
+    save = 'save mean(a, b) to "out" with tokenizer=union(a, b'
+    (tmp_path / "one.merge").write_text(f"{models}{save})\n")
+    (tmp_path / "same.merge").write_text(f'{models}{save}, tokens=[token("<new>", b)]), chat_template="auto"\n')
+    assert run(["diff", "one.merge", "same.merge"]) == 0
+    assert capsys.readouterr().out == "both recipes make the same 1 output\n"
+    (tmp_path / "more.merge").write_text(f'{models}{save}, tokens=[token("<x>", none)]), chat_template="chatml"\n')
+    (tmp_path / "other.merge").write_text(f'{models}{save}, tokens=[token("<y>", none)]), chat_template="chatml"\n')
+    assert run(["diff", "more.merge", "other.merge"]) == 0
+    assert capsys.readouterr().out == ("output `out`\n  tokens that only one has, or at another number: `<x>`, `<y>`\n")
+    assert run(["diff", "one.merge", "more.merge"]) == 0
+    out = capsys.readouterr().out
+    assert "  tokens that only one has, or at another number: `<x>`\n  the chat template is another\n" in out
+    assert "  1 tensor made differently: `model.embed_tokens.weight`\n" in out
+    assert re.search(r"-  %\d+ = \./a model\.embed_tokens\.weight rows:[0-9a-f]{32}\.0 : ", out)
+
+
+def test_tensors_with_masks_of_their_own_are_shown_together(tmp_path, monkeypatch, capsys):
+    make_family(tmp_path, models=("base", "a", "b"))
+    monkeypatch.chdir(tmp_path)
+    models = 'base = model("./base")\na = model("./a")\nb = model("./b")\n'
+    for name, weight in (("one", 0.4), ("two", 0.5)):
+        text = f'{models}save dare_ties(a, b, base=base, weight={weight}, density=0.5) to "out"\n'
+        (tmp_path / f"{name}.merge").write_text(text)
+    assert run(["diff", "one.merge", "two.merge"]) == 0
+    out = capsys.readouterr().out
+    kinds = {(t.shape, t.dtype) for t in open_checkpoint("./a", relative_to=tmp_path).tensors.values()}
+    assert out.count("made differently") == len(kinds)
+    (tmp_path / "seeds.merge").write_text("seed 7\n" + text)
+    assert run(["diff", "two.merge", "seeds.merge"]) == 0
+    assert "the seed is 0 in one, 7 in the other" in capsys.readouterr().out
