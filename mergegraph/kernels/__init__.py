@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mergegraph.kernels import sums
-from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors
+from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors, expert_product
 from mergegraph.kernels.factors import Held, Nearest
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.limit import MagnitudeLimit
@@ -59,6 +59,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "gather_rows": GatherRows,
         "pad_rows": PadRows,
         "adapter_product": LowRank,
+        "expert_product": expert_product,
         "replace_rows": ReplaceRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,

@@ -71,6 +71,15 @@ class LowRank:
             part.copy_(total)
 
 
+def expert_product(scalars: tuple[torch.Tensor, torch.Tensor, float], experts: int, first: int, rows: int) -> LowRank:
+    """Return the kernel that multiplies the part of two matrices for one expert; see `ops.expert_product`."""
+    b, a, number = scalars
+    rank, expert = len(a) // experts, int(number)
+    left = b.reshape(len(b), rank, experts)[first : first + rows, :, expert]
+    right = a.reshape(experts, rank, -1)[expert]
+    return LowRank((left, right), length=right.shape[1], transposed=False, blocks=1)
+
+
 def _room(like: torch.Tensor, place: int) -> torch.Tensor:
     return shared(torch.float64, place, like.device)[: like.numel()].view(like.shape)
 

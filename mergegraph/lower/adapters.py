@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeAlias
 
 from mergegraph.checkpoint.adapter import WRAPPED, Adapter, Pair
@@ -50,7 +51,25 @@ class Bias:
     scaling: float
 
 
-Change: TypeAlias = Product | Whole | Rows | Bias
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """Adds the product of expert `number` of several in a pair: as many rows as the tensor has, from `first` on."""
+
+    pair: Pair
+    scaling: float
+    experts: int
+    number: int
+    first: int
+
+
+Change: TypeAlias = Product | Whole | Rows | Bias | Expert
+
+_APART = {
+    "gate_up_proj": (("gate_proj", "up_proj"), ("w1", "w3")),
+    "down_proj": (("down_proj",), ("w2",)),
+}
+"""How matrices of experts are called where they are stored apart, by the name of the parameter that transformers makes
+of them: those of one expert below each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,7 @@ class _Fitting:
     unused: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
     square: list[str] = field(default_factory=list)
+    resized: bool = False
 
     def run(self) -> None:
         for name, key in self.adapter.wholes.items():
@@ -102,7 +122,9 @@ class _Fitting:
             help = ("is this the model that the adapter was trained on?", "every tensor of an adapter must be used")
             yield "MG384", f"the model has no tensors for these of the adapter: {listed(self.unused)}", help
         if self.misfits:
-            yield "MG385", f"the adapter does not fit the shapes of the model: {'; '.join(self.misfits[:5])}", ()
+            message = f"the adapter does not fit the shapes of the model: {'; '.join(self.misfits[:5])}"
+            more = "it has more tokens than the model: merge it with peft, or give the model these tokens first"
+            yield "MG385", message, (more,) if self.resized else ()
         if self.square:
             message = f"these experts are square, and the adapter fits them two ways: {listed(self.square)}"
             yield "MG387", message, ("merge this adapter with peft",)
@@ -139,7 +161,8 @@ class _Fitting:
             self.added[name] = self._shape(key)
         if found is None:
             self.unused.append(key)
-        elif self.shapes.get(found, self.added.get(found)) != self._shape(key):
+        elif (wanted := self._wanted(found)) != (given := self._shape(key)):
+            self.resized |= wanted[1:] == given[1:] and wanted[:1] < given[:1]
             self._misfit(found, key)
         else:
             self.changes[found].append(Whole(key))
@@ -182,6 +205,8 @@ class _Fitting:
     def _pair(self, pair: Pair, turned: bool | None) -> bool:
         """Find what a pair changes; False if that is not plain yet. `turned` tells how square experts are kept."""
         targets = self._targets(pair)
+        if not targets and (apart := list(self._apart(pair))):
+            return len(apart) == 1 and self._experts(pair, *apart[0])
         if not targets:
             self.unused.extend((pair.a, pair.b))
             return True
@@ -218,6 +243,44 @@ class _Fitting:
         inner = self._find(f"{module}.in_proj_weight")
         found = [(inner, module)] if inner else [(known, name) for name in adapted if (known := self._find(name))]
         return [(name, key) for name, key in found if not any(isinstance(c, Product) for c in self.changes[name])]
+
+    def _apart(self, pair: Pair) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+        """Yield the parameters that a pair fits of experts that are stored apart: names in patterns, and tensors.
+
+        The tensors are those of each expert in turn.
+        """
+        module = pair.module.replace(WRAPPED, "")
+        layer = module.removesuffix(".experts").rpartition(".")[0]
+        inside = (name for name in self.shapes if name.startswith(f"{layer}.") and ".experts.0." in name)
+        homes = list(dict.fromkeys(name.partition(".experts.0.")[0] for name in inside))
+        for key in dict.fromkeys(f"{module}.{target.rpartition('.')[2]}" for target in self.adapter.config.parameters):
+            for parts in _APART.get(key.rpartition(".")[2], ()) if len(homes) == 1 and self._is_adapted(key) else ():
+                tensors = list(self._numbered(f"{homes[0]}.experts", parts))
+                if tensors and self._fits_apart(pair, key, tensors):
+                    yield key, tensors
+
+    def _numbered(self, home: str, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for number in count():
+            names = tuple(f"{home}.{number}.{part}.weight" for part in parts)
+            if not all(name in self.shapes for name in names):
+                return
+            yield names
+
+    def _fits_apart(self, pair: Pair, key: str, tensors: list[tuple[str, ...]]) -> bool:
+        shape, inner = self.shapes[tensors[0][0]], len(tensors) * self.adapter.scaling(key)[0]
+        if len(shape) != 2 or pair.magnitude or any(self.shapes[name] != shape for names in tensors for name in names):
+            return False
+        return self._shape(pair.a) == (inner, shape[1]) and self._shape(pair.b) == (len(tensors[0]) * shape[0], inner)
+
+    def _experts(self, pair: Pair, key: str, tensors: list[tuple[str, ...]]) -> bool:
+        """Note what a pair changes of each expert; False if it might be kept transposed too."""
+        (rows, columns), scaling = self.shapes[tensors[0][0]], self.adapter.scaling(key)[1]
+        if len(tensors[0]) * rows == columns:
+            return False
+        for number, names in enumerate(tensors):
+            for place, name in enumerate(names):
+                self.changes[name].append(Expert(pair, scaling, len(tensors), number, place * rows))
+        return True
 
     def _is_adapted(self, name: str) -> bool:
         return any(f".{name}".endswith(f".{target}") for target in self.adapter.config.parameters)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mergegraph.ir.node import Node
-from mergegraph.lower.adapters import Bias, Change, Product, Rows, Whole
+from mergegraph.lower.adapters import Bias, Change, Expert, Product, Rows, Whole
 from mergegraph.ops.adapter_product import adapter_product
 from mergegraph.ops.add import add
 from mergegraph.ops.cast import cast
 from mergegraph.ops.column_dot import column_dot
 from mergegraph.ops.dora_factors import dora_factors
+from mergegraph.ops.expert_product import expert_product
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.replace_rows import replace_rows
 from mergegraph.ops.row_dot import row_dot
@@ -24,7 +25,11 @@ Leaf = Callable[[str, bool], Node]
 """Returns the leaf of a tensor of the adapter: read in tiles if it is whole, else held in memory."""
 
 
-def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf) -> Node:
+Numbered = Callable[[int], Node]
+"""Returns the leaf of a number that differs from tensor to tensor."""
+
+
+def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf, number: Numbered) -> Node:
     """Return the difference that changes make to a tensor of a model."""
     match changes:
         case ():
@@ -33,13 +38,15 @@ def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf) -> Node:
             return multiply(_float32(leaf(key, True)), scaling)
         case (Product(pair) as product,) if not pair.magnitude:
             return _scaled(product, model, leaf)
+        case (Expert() as expert,):
+            return _of_expert(expert, model, leaf, number)
     result = model
     for change in changes:
-        result = _applied(change, result, leaf)
+        result = _applied(change, result, leaf, number)
     return result if model.op == "zeros" else subtract(result, model)
 
 
-def _applied(change: Change, x: Node, leaf: Leaf) -> Node:
+def _applied(change: Change, x: Node, leaf: Leaf, number: Numbered) -> Node:
     """Return a tensor after a change."""
     match change:
         case Whole(key):
@@ -48,6 +55,8 @@ def _applied(change: Change, x: Node, leaf: Leaf) -> Node:
             return replace_rows(x, leaf(key, False), rows=rows, length=x.tensor.shape[-1])
         case Bias(key, scaling):
             return add(x, multiply(_float32(leaf(key, True)), scaling))
+        case Expert():
+            return add(x, _of_expert(change, x, leaf, number))
         case Product(pair):
             moved = add(x, _scaled(change, x, leaf))
             return _normed(moved, leaf(pair.magnitude, False), change.transposed) if pair.magnitude else moved
@@ -59,6 +68,14 @@ def _scaled(product: Product, model: Node, leaf: Leaf) -> Node:
     b, a = leaf(pair.b, False), leaf(pair.a, False)
     found = adapter_product(b, a, length=length, transposed=product.transposed, blocks=product.blocks, shape=shape)
     return multiply(found, product.scaling)
+
+
+def _of_expert(expert: Expert, model: Node, leaf: Leaf, number: Numbered) -> Node:
+    b, a, (rows, columns) = leaf(expert.pair.b, False), leaf(expert.pair.a, False), model.tensor.shape
+    found = expert_product(
+        b, a, number(expert.number), experts=expert.experts, first=expert.first, shape=(rows, columns), rows=rows
+    )
+    return multiply(found, expert.scaling)
 
 
 def _normed(x: Node, magnitudes: Node, transposed: bool) -> Node:

@@ -449,7 +449,8 @@ class Lowering:
             )
             self.faults.problem(node, name, message)
             raise Unlowerable
-        return changed_by(changes, _computable(model), partial(self._held, node, state))
+        held = partial(self._held, node, state)
+        return changed_by(changes, _computable(model), held, lambda i: number_leaf(state.bind(Number(float(i)))))
 
     def _held(self, adapter: Node, state: _Tensor, key: str, whole: bool) -> Node:
         """Return the leaf of a tensor of an adapter: held in memory, or, if it is `whole`, read in tiles."""

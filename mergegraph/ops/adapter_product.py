@@ -7,7 +7,7 @@ from mergegraph.ir.node import Node
 from mergegraph.ir.types import TensorType
 from mergegraph.ops.declaration import Delta, Locality, Stat, op, primitive
 
-_PER_ELEMENT = 48
+PER_ELEMENT = 48
 """Bytes that the kernel takes for an element of the right factor: two parts in float64, and twice that to make them."""
 
 
@@ -16,7 +16,7 @@ def _workspace(node: Node) -> int:
     blocks, length = node.attribute("blocks"), node.attribute("length")
     assert isinstance(blocks, int)
     assert isinstance(length, int)
-    return _PER_ELEMENT * length * (a.shape[0] // blocks)
+    return PER_ELEMENT * length * (a.shape[0] // blocks)
 
 
 @op(

@@ -278,3 +278,19 @@ def test_an_adapter_of_the_hub_is_that_of_the_same_folder(hub, tmp_path):
     manifest = json.loads((tmp_path / "out" / "mergegraph.json").read_text())
     commits = {repo.branches["main"] for repo in hub.repos.values()}
     assert {model["commit"] for model in manifest["inputs"]} == commits
+
+
+def test_an_adapter_with_more_tokens_than_its_model_is_refused_with_a_way_out(tmp_path):
+    make_family(tmp_path, models=["base"], dtype="float32")
+    rows = len(read_model(tmp_path / "base")["model.embed_tokens.weight"])
+    write_adapter(tmp_path / "adapter", {"base_model.model.model.embed_tokens.weight": torch.zeros(rows + 3, 32)})
+    with pytest.raises(MergeGraphError) as caught:
+        compilation(tmp_path, ADDED).graph  # noqa: B018
+    assert str(caught.value) == (
+        "error[MG385]: the adapter does not fit the shapes of the model: `model.embed_tokens.weight` is "
+        f"[{rows}, 32], `base_model.model.model.embed_tokens.weight` [{rows + 3}, 32]\n"
+        "  ┌─ test.merge:2:13\n"
+        '2 │ save base + lora("./adapter") to "out"\n'
+        "  │             ^^^^^^^^^^^^^^^^^\n"
+        "  = help: it has more tokens than the model: merge it with peft, or give the model these tokens first"
+    )

@@ -19,6 +19,10 @@ from transformers import (
     GPT2LMHeadModel,
     GptOssConfig,
     GptOssForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
 )
 
 from mergegraph.report.tensor_text import tensor_text
@@ -145,3 +149,31 @@ def test_experts(tmp_path):
     )
     wanted = adapted(model, tmp_path / "adapter", lora)
     assert_close(merged(tmp_path, BASE + 'save base + lora("./adapter") to "out"', tmp_path / "out"), wanted)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen"])
+def test_experts_that_are_stored_apart(kind, tmp_path):
+    """transformers has the matrices of all experts in one parameter, checkpoints one by one and under other names."""
+    sizes = {
+        "vocab_size": 40, "hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2,
+    }  # fmt: skip
+    if kind == "mixtral":
+        MixtralForCausalLM(MixtralConfig(**sizes, num_local_experts=4)).save_pretrained(tmp_path / "base")
+    else:
+        config = Qwen2MoeConfig(**sizes, num_experts=4, moe_intermediate_size=20, shared_expert_intermediate_size=24)
+        Qwen2MoeForCausalLM(config).save_pretrained(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    lora = LoraConfig(
+        r=2,
+        lora_alpha=5,
+        target_modules=["q_proj"],
+        target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+        rank_pattern={"experts.down_proj": 3},
+    )
+    wanted = adapted(model, tmp_path / "adapter", lora)
+    text = BASE + 'save base + lora("./adapter") to "out"'
+    found = merged(tmp_path, text, tmp_path / "out")
+    assert found.keys() == read_model(tmp_path / "base").keys()
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
+    assert_close(loaded, wanted)
