@@ -90,6 +90,16 @@ def _alone(compilation: Compilation, joint: Plan) -> Iterator[Plan]:
         yield plan(replace(graph, tensors=tensors), compilation.tensor, resources)
 
 
+def worker_bytes(plan: Plan) -> int:
+    """Return the memory that each worker of a plan may use."""
+    return (plan.budget_bytes - plan.baseline_bytes) // plan.workers
+
+
+def statistics(stage: Plan) -> int:
+    """Return how many statistics of whole models a stage finds."""
+    return len({name for unit in stage.units if isinstance(unit, Compute) for name in unit.shares})
+
+
 def operations(plan: Plan) -> int:
     """Return how many operations on tensors all units of a plan do."""
     sizes = [sum(len(phase.tiles) for phase in program.phases) for program in plan.programs]

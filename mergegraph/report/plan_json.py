@@ -29,7 +29,8 @@ def plan_json(compilation: Compilation, plan: Plan) -> dict[str, Any]:
         "units": len(plan.units),
         "units_resident": sum(unit.resident for unit in plan.units if isinstance(unit, Compute)),
         "units_streaming": sum(not unit.resident for unit in plan.units if isinstance(unit, Compute)),
-        "before": [{"units": len(stage.units), "bytes_read": stage.bytes_read} for stage in plan.before],
+        "worker_bytes": figures.worker_bytes(plan),
+        "before": list(map(_stage, plan.before)),
         "units_copied": len(plan.units) - uses.total(),
         "dearest": _dearest(compilation, plan),
         "nodes_before": passes[0].nodes_before,
@@ -49,6 +50,16 @@ def units_json(compilation: Compilation, plan: Plan, names: set[str]) -> dict[st
     return {
         "units": [{"rank": i, **_unit(compilation, unit)} for i, unit in chosen],
         "programs": {str(number): _instructions(plan.programs[number]) for number in numbers},
+    }
+
+
+def _stage(stage: Plan) -> dict[str, Any]:
+    return {
+        "units": len(stage.units),
+        "bytes_read": stage.bytes_read,
+        "planned_peak_bytes": stage.planned_peak_bytes,
+        "workers": stage.workers,
+        "statistics": figures.statistics(stage),
     }
 
 

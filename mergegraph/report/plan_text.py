@@ -95,8 +95,23 @@ def _units(plan: Plan) -> Iterator[str]:
         (kinds["copied"], "copied byte for byte"),
     ]
     yield f"{len(plan.units):,}: " + ", ".join(f"{count:,} {what}" for count, what in parts if count)
-    for stage in plan.before:
-        yield f"after {len(stage.units):,} that read {format_size(stage.bytes_read)} for statistics of whole models"
+    yield from _reasons(plan)
+    for number, stage in enumerate(plan.before, start=1):
+        yield (
+            f"before them, stage {number}: {counted(len(stage.units), 'unit')} that read "
+            f"{format_size(stage.bytes_read)} for {counted(figures.statistics(stage), 'statistic')} of whole models, "
+            f"{format_size(stage.planned_peak_bytes)} at most"
+        )
+
+
+def _reasons(plan: Plan) -> Iterator[str]:
+    """Yield why inputs are held, or read again, where units look at them more than once."""
+    again = [u for u in plan.units if isinstance(u, Compute) and len(plan.programs[u.program].phases) > 1]
+    share = format_size(figures.worker_bytes(plan))
+    if any(unit.resident for unit in again):
+        yield f"held are those that several phases need and that fit into the {share} of a worker"
+    if streamed := sum(not unit.resident for unit in again):
+        yield f"{streamed:,} are read once a phase: to hold them takes more than the {share} of a worker"
 
 
 def _shared(compilation: Compilation, plan: Plan) -> Iterator[str]:

@@ -15,6 +15,7 @@ from mergegraph.diagnostics import Source
 from mergegraph.plan.plan import Plan
 from mergegraph.report.plan_json import plan_json, units_json
 from mergegraph.report.plan_text import plan_text
+from mergegraph.sizes import format_size
 
 Planned = Callable[..., Plan]
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "recipes"
@@ -170,3 +171,21 @@ def test_the_units_of_chosen_tensors(compiled: Callable[[str], Compilation], pla
     assert all(plan.units[unit["rank"]].targets[0].name == name for name, unit in by_name.items())
     program = found["programs"][str(by_name[computed]["program"])]
     assert program["phases"][-1]["operations"][-1].startswith("o0 = cast(")
+
+
+def test_stages_before_the_last_and_reasons_to_hold_or_to_stream_are_told(family: Path, planned: Planned) -> None:
+    """A threshold of a whole model takes two passes; both models are read by each, and by the last stage."""
+    text = 'base = model("./base")\na = model("./a")\nb = model("./b")\n'
+    text += 'save base + trim(a - base, 0.3, scope="model") + trim(b - base, 0.3) to "x"\n'
+    compilation = Compilation(Source("test.merge", text), family)
+    plan = planned(compilation, planned(compilation).lower_bound_bytes, 1)
+    total = sum(sizes(family / "a").values())
+    found = plan_json(compilation, plan)
+    assert [(stage["units"], stage["bytes_read"], stage["statistics"]) for stage in found["before"]] == [
+        (39, 2 * total, 1),
+        (39, 2 * total, 1),
+    ]
+    lines = plan_text(compilation, plan).splitlines()
+    assert len([line for line in lines if "for 1 statistic of whole models" in line]) == 2
+    assert found["planned_peak_bytes"] == max(stage["planned_peak_bytes"] for stage in found["before"] + [found])
+    assert sum(f"fit into the {format_size(found['worker_bytes'])} of a worker" in line for line in lines) == 1
