@@ -15,16 +15,16 @@ from mergegraph.ops.typing import same_type
 SMALLEST_SUM = 1e-8
 
 
-def weights_problem(weight: list[Node]) -> str | None:
-    """Return what is wrong with weights that are to be divided by their sum, None if nothing is."""
+def weights_problem(weight: list[Node], option: str) -> str | None:
+    """Return what is wrong with weights that `option` divides by their sum, None if nothing is."""
     values = [const_value(w) for w in weight]
     if None in values or abs(sum(v for v in values if v is not None)) >= SMALLEST_SUM:
         return None
-    return "the weights sum to 0, which no average can be divided by; `normalize=false` does not divide"
+    return f"the weights sum to 0, which no average can be divided by; `{option}=false` does not divide"
 
 
 def _check(xs: list[Node], weight: list[Node], normalize: bool) -> str | None:
-    return weights_problem(weight) if normalize else None
+    return weights_problem(weight, "normalize") if normalize else None
 
 
 @op(locality=Locality.POINTWISE, paper="2203.05482", check=_check, typing=same_type)

@@ -18,7 +18,7 @@ from mergegraph.ops.projected_coefficients import projected_coefficients
 
 
 def _check(xs: list[Node], weight: list[Node], normalize_weights: bool) -> str | None:
-    return weights_problem(weight) if normalize_weights else None
+    return weights_problem(weight, "normalize_weights") if normalize_weights else None
 
 
 @op(locality=Locality.REDUCTION, check=_check)

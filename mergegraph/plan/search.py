@@ -38,33 +38,41 @@ class Search:
         self._live = live
         self._branches = Branches(live)
         self._steps: dict[tuple[int, int], Step | None] = {}
+        self._effort = 0
         joint = (_union(live.before[user] for user in bits(users)) for users in live.users if users)
         self._goals = sorted({*live.before, *joint}, key=int.bit_count)
 
     def within(self, tiles: int, effort: int) -> tuple[tuple[int, ...] | None, int]:
         """Return an order that takes no more tiles, None if there is none, and the effort that is left.
 
-        Effort is counted in sets times tasks. OutOfEffort if it does not suffice.
+        Effort is counted in tasks and steps looked at. OutOfEffort if it does not suffice.
         """
+        self._effort = effort
+        return self._within(tiles), self._effort
+
+    def _within(self, tiles: int) -> tuple[int, ...] | None:
         everything = self._live.everything
         seen: set[int] = set()
         stack = [self._settled(0, 0, (), tiles)]
         while stack:
             done, alive, sequence = stack.pop()
             if done == everything:
-                return sequence, effort
+                return sequence
             key = self._branches.canonical(done)
             if key in seen:
                 continue
             seen.add(key)
-            effort -= len(self._live.tasks)
-            if effort < 0:
-                raise OutOfEffort
+            self._spend(len(self._live.tasks))
             for net, task in self._moves(done, tiles - alive):
                 after = done | 1 << task
                 if self._branches.canonical(after) not in seen:
                     stack.append(self._settled(after, alive + net, (*sequence, task), tiles))
-        return None, effort
+        return None
+
+    def _spend(self, effort: int) -> None:
+        self._effort -= effort
+        if self._effort < 0:
+            raise OutOfEffort
 
     def _moves(self, done: int, room: int) -> list[tuple[int, int]]:
         """Return the tasks that may come next and what they add to the tiles alive, the most promising last."""
@@ -89,6 +97,7 @@ class Search:
         for goal in self._goals:
             missing = goal & ~done
             if missing and missing.bit_count() <= MOST_TASKS:
+                self._spend(1)
                 step = self._step(done, missing)
                 if step and step.room <= room:
                     return step

@@ -95,7 +95,7 @@ def test_see_the_graph(models):
         "ties.mmd",
         "ties.svg",
     ]
-    assert '"budget_bytes":1000000000' in written["small.html"]
+    assert '"budget_bytes":4000000000' in written["small.html"]
     images = re.findall(r"\]\((images/[^)]+)\)", (PAGES / "see-the-graph.md").read_text("utf-8"))
     assert all((PAGES / image).read_bytes().startswith(b"\x89PNG") for image in images)
     assert len(images) == 2

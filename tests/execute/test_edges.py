@@ -84,7 +84,7 @@ def test_shapes_that_differ_are_named(family, tmp_path, method):
         f"6 │ {text}\n"
         f"  │      {carets}\n"
         '  = help: leave these tensors out: `select { "glob": base, _: … }`\n'
-        "  = help: if the vocabularies differ, the models need one tokenizer first"
+        "  = help: where models have other tokens, say which the output has: `save … with tokenizer=union(a, b)`"
     )
 
 
@@ -107,7 +107,9 @@ def place(header, expression):
 
 
 PROBLEMS = {
-    "multislerp(a, b, weight=[0.5, -0.5])": "the weights sum to 0, which no average can be divided by",
+    "multislerp(a, b, weight=[0.5, -0.5])": (
+        "the weights sum to 0, which no average can be divided by; `normalize_weights=false` does not divide"
+    ),
     "della(a, base=base, density=0.9)": (
         "density 0.9 and epsilon 0.15 ask for probabilities from 0.75 to 1.05: they must lie between 0 and 1, "
         "both left out"
