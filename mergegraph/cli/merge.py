@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists, once the new one is complete.")
 @click.option("--push-to", metavar="REPO", help="Upload the finished output to a repository on the Hub.")
 @private_option
+@click.option("--analyze", is_flag=True, help="With --json, also what each unit took, beside what was planned.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object on stdout.")
 def command(
     recipe: Path, out: Path | None, exact: bool, as_json: bool, push_to: str | None, private: bool, **settings: Any
@@ -46,7 +47,10 @@ def command(
     from mergegraph.compiler import read_recipe
     from mergegraph.machine import allow_many_files
     from mergegraph.merge import Options, merge
+    from mergegraph.report.analysis import analysis_json
 
+    if settings["analyze"] and not as_json:
+        raise click.UsageError("--analyze goes with --json; `mergegraph explain --analyze` shows it as text")
     allow_many_files()
     compilation = read_recipe(recipe, exact=exact)
     show_diagnostics(compilation.warnings())
@@ -56,7 +60,8 @@ def command(
         result = merge(compilation, out, Options(**settings), planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
     if as_json:
-        show_json(summary(result))
+        measured = {"measured": analysis_json(compilation, result)} if settings["analyze"] else {}
+        show_json({**summary(result), **measured})
     else:
         click.echo(_sentence(result))
     if push_to is not None:

@@ -67,3 +67,13 @@ def test_error_of_what_can_not_be_analyzed(recipe, arguments, capsys):
     assert run(["explain", str(recipe), *arguments]) == 2
     expected = "--analyze shows the whole plan as text, json or html; --out goes with --analyze"
     assert expected in capsys.readouterr().err
+
+
+def test_a_run_has_the_same_figures_beside_its_output(recipe, tmp_path, capsys):
+    assert run(["run", str(recipe), "kept", "--json", "--analyze"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    measured = found["measured"]
+    assert found["bytes_read"] == measured["bytes_read"] == sum(unit["bytes_read"] for unit in measured["units"])
+    assert (tmp_path / "kept/model.safetensors").exists()
+    assert run(["run", str(recipe), "other", "--analyze"]) == 2
+    assert "--analyze goes with --json; `mergegraph explain --analyze` shows it as text" in capsys.readouterr().err
