@@ -121,12 +121,12 @@ class _Resolver:
 
     def _check_anchors(self, belonging: Mapping[Node, Sequence[Node]]) -> None:
         for adapter, models in belonging.items():
-            if len(models) > 1:
+            if len(models) != 1:
                 self.findings.error(
                     "MG280",
                     "it is not plain which model this adapter belongs to",
                     self.findings.spans[adapter],
-                    "it is added to several",
+                    "it is added to several" if models else "it is added to none",
                     help=("name its base: `lora(…, base=base)`",),
                 )
 
