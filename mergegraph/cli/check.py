@@ -13,10 +13,19 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
 @click.command("check")
 @recipe_argument
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print findings.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print findings.",
+)
 @click.option("--types", is_flag=True, help="Check names and types only; the models need not be there.")
 def command(recipe: Path, form: str, types: bool) -> int:
-    """Check RECIPE without running it: names, types, models, shapes. No tensor is read.
+    """Check RECIPE without running it.
+
+    Its names, types, models and shapes are looked at; of the models only headers are read.
 
     \b
     Example:

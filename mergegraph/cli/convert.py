@@ -12,9 +12,9 @@ from mergegraph.cli.show import show_diagnostics
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 def command(file: Path) -> None:
-    """Print FILE, a mergekit configuration or a recipe in YAML, in the language of MergeGraph.
+    """Print FILE, which is YAML, in the language of MergeGraph.
 
-    Running either gives the same model.
+    FILE is a configuration of mergekit or a recipe in YAML. Running either gives the same model.
 
     \b
     Example:

@@ -21,7 +21,9 @@ save slerp(a, b, t=0.3) to "slerp"
 @click.command("demo")
 @click.argument("folder", default="mergegraph-demo", type=click.Path(path_type=Path))
 def command(folder: Path) -> None:
-    """Make three small random models in FOLDER, explain a recipe that merges them, and run it.
+    """Make three small random models, explain a merge, run it.
+
+    All of it goes to FOLDER, `mergegraph-demo` unless it is given.
 
     \b
     Example:

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="A B [C…]")
 @click.option("--base", metavar="MODEL", help="What all are compared with; without it, the first.")
 @click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches, a line for each.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a heat map to an .html file.")
 @memory_option
 @workers_option
 def command(models: tuple[str, ...], base: str | None, form: str, output: Path | None, **settings: Any) -> None:
-    """Show how models differ, per layer and kind of tensor; or what two recipes make differently.
+    """Show how models differ, or what two recipes do differently.
 
-    Of each model: the norm of the difference by that of the reference, the cosine between both, the share of elements
-    that are not equal. Of several: how often they change an element in opposite directions, and the cosine between
-    their changes. Everything is computed in float32 and summed up in float64, within `--memory`.
+    Models are compared per layer and kind of tensor. Of each: the norm of the difference by that of the reference, the
+    cosine between both, the share of elements that are not equal. Of several: how often they change an element in
+    opposite directions, and the cosine between their changes. Everything is computed in float32 and summed up in
+    float64, within `--memory`.
 
     \b
     Example:

@@ -36,6 +36,7 @@ Format = Literal["text", "json", "dot", "mermaid", "html"]
     "form",
     type=click.Choice(get_args(Format)),
     default="text",
+    show_default=True,
     help="How to print it; html is one page of all stages.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
@@ -60,7 +61,7 @@ def command(
     workers: int | None,
     exact: bool,
 ) -> None:
-    """Show what MergeGraph makes of RECIPE: what it would read and write, in how much memory, and why.
+    """Show what RECIPE would read, write and need, and why.
 
     Runs nothing, but with --analyze.
 

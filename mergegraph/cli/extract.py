@@ -18,10 +18,22 @@ RANK = 32
 @click.command("extract-lora")
 @click.argument("model")
 @click.option("--base", required=True, metavar="MODEL", help="The model that was fine-tuned.")
-@click.option("--rank", type=click.IntRange(1, 1 << 20), help=f"Rank of the adapter; at most, with --energy. [{RANK}]")
-@click.option("--energy", type=click.FloatRange(0, 1, min_open=True), help="Share of each change that is kept.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Factor only matrices whose names match.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out matrices whose names match.")
+@click.option(
+    "--rank",
+    type=click.IntRange(1, 1 << 20),
+    metavar="N",
+    help=f"Rank of the adapter; at most, with --energy. [default: {RANK}]",
+)
+@click.option(
+    "--energy",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="Share of each change to keep, such as 0.9.",
+)
+@click.option(
+    "--include", multiple=True, metavar="GLOB", help="Factor only matrices whose names match; may be repeated."
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out matrices whose names match; may be repeated.")
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path), help="Folder of the adapter.")
 @memory_option
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
@@ -36,10 +48,10 @@ def command(
     target: Path,
     **settings: Any,
 ) -> None:
-    """Write the LoRA adapter that comes nearest to what MODEL changed of its base.
+    """Write what MODEL changed of its base as a LoRA adapter.
 
-    Matrices are factored one by one, at the rank that is given, or with --energy at the least that keeps such a share
-    of the sum of squares. Norms and biases that differ are kept whole.
+    It is the nearest one of its rank. Matrices are factored one by one, at the rank that is given, or with --energy at
+    the least that keeps such a share of the sum of squares. Norms and biases that differ are kept whole.
 
     \b
     Example:

@@ -14,9 +14,10 @@ from mergegraph.cli.save import replace_text
 @click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would change.")
 def command(recipes: tuple[Path, ...], check: bool) -> int:
-    """Format RECIPES in place; `-` formats standard input to standard output. Comments are kept.
+    """Format RECIPES in place.
 
-    Recipes in YAML keep their layout, but for spaces at the ends of lines and blank lines.
+    Comments are kept; `-` formats standard input to standard output. Recipes in YAML keep their layout, but for spaces
+    at the ends of lines and blank lines.
 
     \b
     Example:

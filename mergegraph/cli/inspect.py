@@ -16,7 +16,9 @@ from mergegraph.cli.show import show_diagnostics, show_json, show_reading
 @click.argument("model")
 @click.option("--tensor", metavar="GLOB", help="List the tensors whose name matches; '*' lists all.")
 @click.option("--stats", is_flag=True, help="Read the tensors: mean, deviation, extremes, norm, zeros, histogram.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 @memory_option
 @workers_option
 def command(
@@ -27,7 +29,7 @@ def command(
     memory: int | None,
     workers: int | None,
 ) -> None:
-    """Show what MODEL holds: parameters, types, layers, files, kinds of tensors.
+    """Show what MODEL holds: parameters, dtypes, layers, files.
 
     Only headers are read, but with `--stats`, which reads the tensors piece by piece.
 

@@ -9,9 +9,10 @@ import click
 
 @click.command("lsp")
 def command() -> None:
-    """Serve editors: findings, explanations, completions, definitions, formatting. An editor starts it.
+    """Serve an editor: findings, completions, definitions.
 
-    It speaks the Language Server Protocol over standard input and output, and needs the extra `lsp`.
+    The editor starts it. It explains and formats, too, speaks the Language Server Protocol over standard input and
+    output, and needs the extra `lsp`.
 
     \b
     Example, for Neovim:

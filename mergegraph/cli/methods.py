@@ -9,9 +9,11 @@ from mergegraph.cli.show import show_json
 
 @click.command("methods")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the methods and operations of the language, or show one: signature, definition, formula, paper.
+    """List the methods and operations, or show NAME.
+
+    Of one are shown its signature, definition, formula and paper.
 
     \b
     Example:

@@ -38,6 +38,7 @@ def memory_option(command: F) -> F:
         type=Size(),
         default="auto",
         metavar="SIZE",
+        show_default=True,
         help="Most memory of the whole process, such as 700MB or 2GiB; auto is four fifths of what is free.",
     )(command)
 
@@ -45,7 +46,10 @@ def memory_option(command: F) -> F:
 def workers_option(command: F) -> F:
     """Add `--workers`."""
     return click.option(
-        "--workers", type=click.IntRange(1, 1024), metavar="N", help="Units to run at a time; as many as processors."
+        "--workers",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Units to run at a time.  [default: as many as processors]",
     )(command)
 
 
@@ -55,5 +59,6 @@ def exact_option(command: F) -> F:
         "--optimize/--no-optimize",
         "exact",
         default=True,
+        show_default=True,
         help="Run the passes that only make a merge cheaper; they change no byte of it.",
     )(command)

@@ -19,9 +19,9 @@ private_option = click.option("--private", is_flag=True, help="Make the reposito
 @private_option
 @click.option("--overwrite", is_flag=True, help="Replace the weights of a repository that holds some.")
 def command(out: Path, repository: str, private: bool, overwrite: bool) -> None:
-    """Upload OUT, a finished output, to REPOSITORY on the Hugging Face Hub, in one commit.
+    """Upload OUT, a finished output, to the Hugging Face Hub.
 
-    OUT is verified before. The repository is made if there is none.
+    OUT is verified before, and goes to REPOSITORY in one commit. The repository is made if there is none.
 
     \b
     Example:

@@ -7,7 +7,9 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the JSON Schema of recipes in YAML and of mergekit's configurations, for editors.
+    """Print the JSON Schema of recipes in YAML.
+
+    It holds for mergekit's configurations, too; editors use it.
 
     \b
     Example:

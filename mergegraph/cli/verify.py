@@ -21,9 +21,18 @@ from mergegraph.sizes import format_size
     metavar="FOLDER",
     help="Check too that the models merged are as they were; FOLDER is that of the recipe, where their paths begin.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print findings.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print findings.",
+)
 def command(out: Path, folder: Path | None, form: str) -> int:
-    """Check that OUT is complete and that every tensor and file has the checksum that its manifest states.
+    """Check OUT, a finished output, against its manifest.
+
+    It must be complete, and every tensor and file must have the checksum that the manifest states.
 
     \b
     Example:
