@@ -12,7 +12,7 @@ from mergegraph.cli.app import app, run
 
 BASH = """
 eval "$(_MERGEGRAPH_COMPLETE=bash_source mergegraph)"
-complete -p mergegraph
+complete -p mergegraph > /dev/null || exit
 COMP_WORDS=(mergegraph ex) COMP_CWORD=1
 _mergegraph_completion mergegraph
 echo "${COMPREPLY[@]}"
@@ -47,6 +47,4 @@ def test_bash_completes(tmp_path):
     program.chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(["bash", "-c", BASH], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-    registered, *completed = done.stdout.splitlines()
-    assert registered.startswith("complete ") and registered.endswith(" mergegraph"), done.stderr
-    assert completed == ["explain extract-lora", "--memory"]
+    assert done.stdout.splitlines() == ["explain extract-lora", "--memory"], done.stderr
