@@ -11,6 +11,7 @@ from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
 from mergegraph.recipe.evaluate import OPERATORS
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
+from mergegraph.recipe.tokens import TokenRow, Vocabulary
 from mergegraph.report.spelling import plain, spell, spell_number
 from mergegraph.sizes import format_size
 from mergegraph.syntax.strings import quote
@@ -121,10 +122,28 @@ def _save_lines(save: Save, names: Mapping[Node, str]) -> Iterator[str]:
     yield f"save {names[save.value]} to {quote(save.path)}"
     yield f"  dtype       {save.dtype or 'that of the inputs'}"
     yield f"  config      {names[save.config]}"
-    yield f"  tokenizer   {names[save.tokenizer]}"
+    yield f"  tokenizer   {_vocabulary(save.vocabulary, names)}"
     if save.missing is not None:
         yield f"  missing     {names[save.missing]}"
     yield f"  shard_size  {format_size(save.shard_size)}"
+
+
+def _vocabulary(given: Vocabulary, names: Mapping[Node, str]) -> str:
+    """Return the tokens of an output as a recipe would say them."""
+    models = [names[model] for model in given.models]
+    if not given.exact:
+        return models[0]
+    base = [] if given.base is None else [f"base={names[given.base]}"]
+    tokens = [f"tokens=[{', '.join(_token(row, names) for row in given.tokens)}]"] if given.tokens else []
+    padding = [f"pad_to_multiple_of={given.multiple}"] if given.multiple > 1 else []
+    return f"union({', '.join([*models, *base, *tokens, *padding])})"
+
+
+def _token(row: TokenRow, names: Mapping[Node, str]) -> str:
+    given = [quote(row.token), "none" if row.model is None else names[row.model]]
+    other = [] if row.of == row.token else [f"of={spell(row.of)}"]
+    forced = ["force=true"] if row.force else []
+    return f"token({', '.join([*given, *other, *forced])})"
 
 
 def _node_json(recipe: Recipe, node: Node, numbers: Mapping[Node, int]) -> dict[str, Any]:

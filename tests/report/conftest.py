@@ -1,8 +1,12 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tokenized
+import torch
 from families import make_family
+from safetensors.torch import save_file
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Source
@@ -12,6 +16,8 @@ from mergegraph.plan.planner import Resources, plan
 RECIPES = Path(__file__).parent.parent / "fixtures" / "recipes"
 BASELINE = 330_000_000
 TALL = ("frankenmerge", "study")
+SPOKEN = ("adapters", "tokenizers")
+"""What needs models with tokenizers, and an adapter."""
 STUDIED = {
     "base": "meta-llama/Llama-3.1-8B-Instruct",
     "a": "Alelcv27/Llama3.1-8B-Code",
@@ -41,12 +47,35 @@ def tall_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(family: Path, tall_family: Path) -> Callable[[str], Compilation]:
+def spoken_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the models base, b and code, each with tokens of its own, and an adapter as peft writes it."""
+    folder = tmp_path_factory.mktemp("spoken_family")
+    plain = tokenized.bpe()
+    tokenized.write_model(folder / "base", plain, 0)
+    tokenized.write_model(folder / "b", tokenized.extended(plain, special=["<|im_end|>"]), 1)
+    tokenized.write_model(folder / "code", tokenized.extended(plain, special=["<|code|>"]), 2)
+    adapter = folder / "math-adapter"
+    adapter.mkdir()
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    key = "base_model.model.model.layers.0.{}.lora_{}.weight"
+    tensors = {
+        key.format(module, half): torch.full(shape, 0.1)
+        for module, into in (("self_attn.q_proj", 4), ("mlp.down_proj", 8))
+        for half, shape in (("A", (2, into)), ("B", (4, 2)))
+    }
+    save_file(tensors, adapter / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compiled(family: Path, tall_family: Path, spoken_family: Path) -> Callable[[str], Compilation]:
     """Return what compiles a recipe of the fixtures by its name."""
 
     def compile_recipe(name: str) -> Compilation:
         text = (RECIPES / f"{name}.merge").read_text(encoding="utf-8")
-        return Compilation(Source(f"{name}.merge", text), tall_family if name in TALL else family)
+        folder = tall_family if name in TALL else spoken_family if name in SPOKEN else family
+        return Compilation(Source(f"{name}.merge", text), folder)
 
     return compile_recipe
 

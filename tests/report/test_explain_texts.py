@@ -16,7 +16,10 @@ from mergegraph.report.plan_json import plan_json
 from mergegraph.report.plan_text import plan_text, units_text
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
-RECIPES = ("chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart", "study")
+RECIPES = (
+    *("adapters", "chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart"),
+    *("study", "tokenizers"),
+)
 Compiled = Callable[[str], Compilation]
 Check = Callable[[Path, str], None]
 
@@ -108,6 +111,16 @@ def test_tensors_of_a_recipe(recipe: str, compiled: Compiled, check_text: Check)
     found = json.loads(explain(compiled(recipe), "recipe", format="json", tensor="model.norm.weight"))
     assert [tensor["name"] for tensor in found["tensors"]] == ["model.norm.weight"]
     assert found["tensors"][0]["steps"][0]["line"] > 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "tensor"), [("adapters", "*.mlp.down_proj.weight"), ("tokenizers", "model.embed_tokens.weight")]
+)
+def test_tensors_of_models_with_adapters_and_tokens(
+    recipe: str, tensor: str, compiled: Compiled, check_text: Check
+) -> None:
+    text = explain(compiled(recipe), "recipe", tensor=tensor)
+    check_text(FIXTURES / f"{recipe}.recipe.tensors.txt", text)
 
 
 @pytest.mark.parametrize("stage", ["syntax", "plan"])
