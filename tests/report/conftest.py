@@ -48,7 +48,7 @@ def tall_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spoken_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the models base, b and code, each with tokens of its own, and an adapter as peft writes it."""
+    """Return a folder with the models base, b and code, each with its own tokens, and an adapter of peft's form."""
     folder = tmp_path_factory.mktemp("spoken_family")
     plain = tokenized.bpe()
     tokenized.write_model(folder / "base", plain, 0)
