@@ -91,17 +91,28 @@ def open_checkpoint(source: str, *, relative_to: Path, revision: str | None = No
     return _lone_file(source, location.path)
 
 
+def commit(checkpoint: Checkpoint) -> str | None:
+    """Return the commit that a model of the Hub is pinned to; None for others."""
+    repository = checkpoint.folder.repository if checkpoint.folder else None
+    return repository.commit if repository else None
+
+
+def waiting(checkpoint: Checkpoint, numbers: Collection[int]) -> list[Header]:
+    """Return, of the weights files with these numbers, those that are on the Hub and not on this machine."""
+    found = [checkpoint.files[number] for number in sorted(numbers)] if commit(checkpoint) else []
+    return [header for header in found if not os.path.exists(header.path)]
+
+
 def download(needed: Mapping[Checkpoint, Collection[int]], downloading: Downloading = unseen) -> None:
     """Download, of the weights files with these numbers, those that are on the Hub and not on this machine.
 
     Raises MG571 when their headers are not those that were read before, and as `hub.fetch_all`.
     """
     files = [
-        (checkpoint.folder.repository, checkpoint.files[number])
+        (checkpoint.folder.repository, header)
         for checkpoint, numbers in needed.items()
-        for number in sorted(numbers)
+        for header in waiting(checkpoint, numbers)
         if checkpoint.folder is not None and checkpoint.folder.repository is not None
-        if not os.path.exists(checkpoint.files[number].path)
     ]
     if files:
         nbytes = sum(header.file_bytes for _, header in files)

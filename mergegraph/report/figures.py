@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from mergegraph.checkpoint.checkpoint import commit, waiting
 from mergegraph.checkpoint.summary import describe
 from mergegraph.compiler import Compilation
+from mergegraph.ir.node import Node
 from mergegraph.plan.plan import Compute, Plan
 from mergegraph.plan.planner import Resources, plan
 from mergegraph.write.layout import OutputTensor, plan_layout
@@ -15,7 +17,10 @@ from mergegraph.write.layout import OutputTensor, plan_layout
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A model that is read from: `nbytes` of tensors in `files` files, of which `used` bytes are needed."""
+    """A model that is read from: `nbytes` of tensors in `files` files, of which `used` bytes are needed.
+
+    `commit` pins a model of the Hub, None for others; `download` is the bytes of its weights that a run still fetches.
+    """
 
     name: str
     source: str
@@ -23,6 +28,8 @@ class Input:
     nbytes: int
     files: int
     used: int
+    commit: str | None
+    download: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,15 @@ def inputs(compilation: Compilation, plan: Plan) -> list[Input]:
     used: Counter[int] = Counter()
     for ref in {ref for unit in plan.units for ref in (*unit.inputs, *unit.matrices)}:
         used[ref.model] += compilation.tensor(ref).nbytes
-    return [
-        Input(compilation.recipe.name(model), found.source, facts.tensors, facts.nbytes, facts.shards, used[number])
-        for number, model in enumerate(compilation.recipe.models)
-        for found in [compilation.checkpoints[model]]
-        for facts in [describe(found)]
-    ]
+    return [_input(compilation, model, used[number]) for number, model in enumerate(compilation.recipe.models)]
+
+
+def _input(compilation: Compilation, model: Node, used: int) -> Input:
+    found = compilation.checkpoints[model]
+    facts = describe(found)
+    download = sum(header.file_bytes for header in waiting(found, compilation.needed.get(found, ())))
+    name = compilation.recipe.name(model)
+    return Input(name, found.source, facts.tensors, facts.nbytes, facts.shards, used, commit(found), download)
 
 
 def outputs(compilation: Compilation) -> list[Output]:

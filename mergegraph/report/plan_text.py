@@ -25,7 +25,7 @@ def plan_text(compilation: Compilation, plan: Plan) -> str:
     sections = {
         "writes": _outputs(compilation),
         "from": _inputs(compilation, plan),
-        "moves": _moves(plan),
+        "moves": _moves(compilation, plan),
         "memory": _memory(compilation, plan),
         "units": _units(plan),
         "shared": _shared(compilation, plan),
@@ -62,16 +62,21 @@ def _inputs(compilation: Compilation, plan: Plan) -> list[str]:
             format_size(found.nbytes),
             counted(found.files, "file"),
             "" if found.used == found.nbytes else f"of which {format_size(found.used)} are needed",
+            *((f"commit {found.commit[:7]}",) if found.commit else ()),
+            *((f"{format_size(found.download)} to download",) if found.download else ()),
         )
         for found in figures.inputs(compilation, plan)
     )
 
 
-def _moves(plan: Plan) -> Iterator[str]:
+def _moves(compilation: Compilation, plan: Plan) -> Iterator[str]:
     often = plan.bytes_read / plan.input_bytes if plan.input_bytes else 1.0
     times = "once" if often == 1.0 else f"{often:.2f} times on average"
     yield f"{format_size(plan.bytes_read)} are read: what is needed of the inputs, {times}"
     yield f"{format_size(plan.bytes_written)} are written"
+    missing = sum(found.download for found in figures.inputs(compilation, plan))
+    if missing:
+        yield f"{format_size(missing)} are downloaded before: files of weights that are not on this machine"
 
 
 def _memory(compilation: Compilation, plan: Plan) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
+from typing import Any
 
 from mergegraph.checkpoint.hub_faults import LOGIN, causes, first_line
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
@@ -25,13 +26,28 @@ class Pushed:
 
 
 def check_access(repository: str) -> None:
-    """Raise, before a merge takes its time, what a push to the Hub would raise without a network or a token."""
+    """Raise, before a merge takes its time, what a push would raise without a network, or a token that may write.
+
+    One request. The Hub has the last word: a token of narrow rights may still be refused by the push.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import validate_repo_id
 
     with _reporting(repository, ()):
         validate_repo_id(repository)
-        HfApi().whoami()
+        user = HfApi().whoami()
+    if not _may_write(user, repository):
+        help = f"use one that may: {LOGIN}"
+        raise MergeGraphError(_finding("MG652", "the token may not write to this repository", repository, help))
+
+
+def _may_write(user: Mapping[str, Any], repository: str) -> bool:
+    """Tell whether a token may write, as far as the Hub says so: not if it only reads, or the name is of others."""
+    if ((user.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
+        return False
+    owner, slash, _ = repository.partition("/")
+    names = {user.get("name"), *(organisation.get("name") for organisation in user.get("orgs") or ())}
+    return not slash or owner in names
 
 
 def push(out: Path, repository: str, *, private: bool = False, overwrite: bool = False, bars: bool = False) -> Pushed:

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,8 +24,10 @@ from safetensors.numpy import save_file
 
 from mergegraph.checkpoint import hub as hub_module
 from mergegraph.checkpoint.checkpoint import open_checkpoint
+from mergegraph.cli.app import run as command_line
 from mergegraph.diagnostics import MergeGraphError
 from mergegraph.merge import Options, merge
+from mergegraph.sizes import format_size
 
 LOCAL = "\n  = help: a folder is named by a path that begins with `./`, `/` or `~`"
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -74,6 +78,29 @@ def test_a_plan_needs_headers_and_configuration_only(hub, family, tmp_path):
     assert plan.bytes_read == sum(tensor.nbytes for name in "ab" for tensor in read_model(family / name).values())
     assert [name for name in cached(tmp_path) if not name.endswith(".json")] == []
     assert hub.sent(".safetensors") - hub.sent("index.json") == 4 * hub_module.FIRST_BYTES < plan.bytes_read / 4
+
+
+def test_a_plan_tells_the_commits_and_what_a_run_downloads(hub, family, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("r.merge").write_text(RECIPE)
+    sizes = {name: sum(path.stat().st_size for path in (family / name).glob("*.safetensors")) for name in "ab"}
+    commits = {name: hub.repos[f"org/{name}"].branches["main"] for name in "ab"}
+    assert command_line(["check", "r.merge"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "r.merge: fine",
+        *(f"org/{name}: commit {commits[name]}, {format_size(sizes[name])} to download" for name in "ab"),
+    ]
+    assert command_line(["explain", "r.merge", "--format", "json"]) == 0
+    inputs = json.loads(capsys.readouterr().out)["inputs"]
+    assert [(found["commit"], found["download"]) for found in inputs] == [(commits[n], sizes[n]) for n in "ab"]
+    assert command_line(["explain", "r.merge"]) == 0
+    text = capsys.readouterr().out
+    assert f"commit {commits['a'][:7]}  {format_size(sizes['a'])} to download\n" in text
+    assert f"{format_size(sum(sizes.values()))} are downloaded before" in text
+    assert command_line(["run", "r.merge"]) == 0
+    capsys.readouterr()
+    assert command_line(["check", "r.merge"]) == 0
+    assert [line.partition(", ")[2] for line in capsys.readouterr().out.splitlines()] == ["", *["0 B to download"] * 2]
 
 
 def test_a_merge_is_that_of_the_same_files_on_disk(hub, family, tmp_path):
@@ -412,14 +439,35 @@ def test_a_file_that_is_not_the_one_whose_header_was_read(hub, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def environment_of(hub, tmp_path):
+    home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+    return {**os.environ, **home, "HF_HUB_OFFLINE": "0", "NO_COLOR": "1"}
+
+
+def test_an_interrupted_download_breaks_nothing(hub, family, tmp_path):
+    stalled, go_on = threading.Event(), threading.Event()
+
+    def stall(request):
+        if "/cdn/" in request.path and "range" not in request.headers:
+            stalled.set()
+            go_on.wait(60)
+
+    hub.intercept = stall
+    (tmp_path / "r.merge").write_text(RECIPE)
+    command = [sys.executable, "-m", "mergegraph", "run", "r.merge"]
+    where = {"cwd": tmp_path, "env": environment_of(hub, tmp_path), "text": True, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **where) as child:
+        assert stalled.wait(60)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    again = "interrupted; nothing is lost, go on with: mergegraph run r.merge --resume"
+    assert (child.returncode, said.strip()) == (130, again)
+    assert not (tmp_path / "out").exists()
+    go_on.set()
+
+
 def test_commands_in_a_process_of_their_own(hub, family, tmp_path):
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "NO_COLOR": "1",
-    }
+    environment = environment_of(hub, tmp_path)
     (tmp_path / "r.yml").write_text(
         "merge_method: linear\nmodels:\n  - {model: org/a@main, parameters: {weight: 1}}\n"
         "  - {model: org/b, parameters: {weight: 3}}\n"

@@ -138,6 +138,22 @@ def test_a_repository_of_others(hub, out, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("repository", "user"),
+    [("me/new", {"name": "me", "auth": {"accessToken": {"role": "read"}}}), ("them/new", {"name": "me", "orgs": []})],
+)
+def test_a_run_asks_first_whether_it_may_push(hub, out, capsys, repository, user):
+    answer = 200, {"Content-Type": "application/json"}, json.dumps(user).encode()
+    hub.intercept = lambda request: answer if request.path == "/api/whoami-v2" else None
+    Path("r.merge").write_text('save linear(model("./a"), model("./b")) to "new"')
+    assert run(["run", "r.merge", "--push-to", repository]) == 1
+    assert capsys.readouterr().err == (
+        f"error[MG652]: the token may not write to this repository\n  --> {repository}\n"
+        f"  = help: use one that may: {LOGIN}\n\n"
+    )
+    assert not Path("new").exists()
+
+
 def test_no_name_of_a_repository(hub, out):
     assert refusal(out, "a/b/c").startswith("error[MG653]: this can't be the name of a repository: ")
 
