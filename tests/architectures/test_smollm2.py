@@ -91,6 +91,7 @@ def said(path: Path) -> str:
     return str(tokenizer.decode(answer[0]))
 
 
+@pytest.mark.slow
 def test_a_merged_language_model_speaks(models, tmp_path):
     run(
         models,

@@ -15,7 +15,7 @@ from mergegraph.merge import Options, Result, merge
 
 def tight() -> int:
     """Return a memory cap in which tests stream: what this process has by now, and little more."""
-    return resident_bytes() + MARGIN_BYTES + 30_000_000
+    return resident_bytes() + MARGIN_BYTES + 45_000_000
 
 
 def ample() -> int:
