@@ -43,3 +43,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
         yield found
         close_session()
+
+
+@pytest.fixture
+def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan as if the process of the tests were as small as that of a command; by now it may have more than a gigabyte."""
+    monkeypatch.setattr("mergegraph.compiler.resident_bytes", lambda: 300_000_000)

@@ -9,6 +9,8 @@ from merging import digest
 
 import mergegraph as mg
 
+pytestmark = pytest.mark.usefixtures("small_process")
+
 HERE = Path(__file__).name
 
 
