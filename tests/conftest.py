@@ -47,5 +47,5 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plan as if the process of the tests were as small as that of a command; by now it may have more than a gigabyte."""
+    """Plan as if this process were as small as that of a command: after many tests it has more than a gigabyte."""
     monkeypatch.setattr("mergegraph.compiler.resident_bytes", lambda: 300_000_000)
