@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 from hub_server import Hub, serving
+from hypothesis import settings
+from merging import PROCESS_BYTES
 
 # No test asks the real Hub: those that speak to it have one of their own.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A run is a verdict on the change alone: the same examples each time. `--hypothesis-profile default` draws others.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,7 +51,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         close_session()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plan as if this process were as small as that of a command: after many tests it has more than a gigabyte."""
-    monkeypatch.setattr("mergegraph.compiler.resident_bytes", lambda: 300_000_000)
+    monkeypatch.setattr("mergegraph.compiler.resident_bytes", lambda: PROCESS_BYTES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mergegraph.cli.options import recipe_argument
+from mergegraph.cli.options import format_option, recipe_argument
 from mergegraph.cli.show import as_json, show_diagnostics, show_json
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.sizes import format_size
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @recipe_argument
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print findings.",
-)
+@format_option
 @click.option("--types", is_flag=True, help="Check names and types only; the models need not be there.")
 def command(recipe: Path, form: str, types: bool) -> int:
     """Check RECIPE without running it.

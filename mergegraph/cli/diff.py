@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mergegraph.cli.options import memory_option, workers_option
+from mergegraph.cli.options import format_option, memory_option, workers_option
 from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.save import RECIPES, refuse_report, save_report
 from mergegraph.cli.show import show_diagnostics, show_json, show_reading
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="A B [C…]")
 @click.option("--base", metavar="MODEL", help="What all are compared with; without it, the first.")
 @click.option("--tensor", metavar="GLOB", help="Only tensors whose name matches, a line for each.")
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@format_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a heat map to an .html file.")
 @memory_option
 @workers_option

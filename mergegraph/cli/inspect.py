@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from mergegraph.cli.options import memory_option, workers_option
+from mergegraph.cli.options import format_option, memory_option, workers_option
 from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.show import show_diagnostics, show_json, show_reading
 
@@ -16,9 +16,7 @@ from mergegraph.cli.show import show_diagnostics, show_json, show_reading
 @click.argument("model")
 @click.option("--tensor", metavar="GLOB", help="List the tensors whose name matches; '*' lists all.")
 @click.option("--stats", is_flag=True, help="Read the tensors: mean, deviation, extremes, norm, zeros, histogram.")
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@format_option
 @memory_option
 @workers_option
 def command(

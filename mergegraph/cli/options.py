@@ -31,6 +31,14 @@ class Size(click.ParamType[int | None]):
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 
 
+def format_option(command: F) -> F:
+    """Add `--format`."""
+    forms = click.Choice(["text", "json"])
+    return click.option("--format", "form", type=forms, default="text", show_default=True, help="How to print it.")(
+        command
+    )
+
+
 def memory_option(command: F) -> F:
     """Add `--memory`."""
     return click.option(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mergegraph.cli.options import format_option
 from mergegraph.cli.progress import reading_progress
 from mergegraph.cli.show import as_json, show_diagnostics, show_json
 from mergegraph.diagnostics import Diagnostic, escape
@@ -21,14 +22,7 @@ from mergegraph.sizes import format_size
     metavar="FOLDER",
     help="Check too that the models merged are as they were; FOLDER is that of the recipe, where their paths begin.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print findings.",
-)
+@format_option
 def command(out: Path, folder: Path | None, form: str) -> int:
     """Check OUT, a finished output, against its manifest.
 

@@ -10,7 +10,7 @@ from mergegraph.plan.liveness import Liveness, Task
 from mergegraph.plan.search import OutOfEffort, Search
 
 EFFORT = 1_000_000
-"""What the exact search may cost before it gives up: sets of finished tasks times the number of tasks."""
+"""What the exact search may cost before it gives up: tasks of the sets it visits, and steps it looks at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from merging import digest
 
 import mergegraph as mg
 
-pytestmark = pytest.mark.usefixtures("small_process")
-
 HERE = Path(__file__).name
 
 

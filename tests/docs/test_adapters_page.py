@@ -3,13 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
 import torch
 from families import make_family
 from safetensors.torch import load_file, save_file
 from snippets import ROOT, run_page
-
-pytestmark = pytest.mark.usefixtures("small_process")
 
 CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16}
 QUERY = "encoder.layer.{}.attention.self.query"

@@ -14,8 +14,6 @@ from families import as64, make_family, read_model
 from mergegraph.cli.app import run
 from mergegraph.ops import OPS
 
-pytestmark = pytest.mark.usefixtures("small_process")
-
 PAGES = Path(__file__).parent.parent.parent / "docs" / "how-to"
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

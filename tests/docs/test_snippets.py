@@ -9,8 +9,6 @@ from sparse import LLAMA_8B, write_sparse
 
 from mergegraph.ops import OPS
 
-pytestmark = pytest.mark.usefixtures("small_process")
-
 DOCS = ROOT / "docs"
 GENERATED = ("methods.md", "cli.md", "grammar.md")
 ELSEWHERE = ("adapters.md", "look-at-models.md")

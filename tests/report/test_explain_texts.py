@@ -15,8 +15,6 @@ from mergegraph.report.graph_text import graph_text
 from mergegraph.report.plan_json import plan_json
 from mergegraph.report.plan_text import plan_text, units_text
 
-pytestmark = pytest.mark.usefixtures("small_process")
-
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "explain"
 RECIPES = (
     *("adapters", "chat_vector", "frankenmerge", "gradient", "multistage", "nested", "own_method", "quickstart"),
