@@ -27,7 +27,7 @@ def command(folder: Path) -> None:
 
     \b
     Example:
-        mergegraph demo /tmp/demo
+        mergegraph demo first-merge
     """
     from mergegraph.compiler import read_recipe
     from mergegraph.merge import Options, merge

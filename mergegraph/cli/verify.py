@@ -31,7 +31,7 @@ def command(out: Path, folder: Path | None, form: str) -> int:
     \b
     Example:
         mergegraph verify out/ties
-        mergegraph verify out/ties --inputs recipes
+        mergegraph verify out/ties --inputs .
     """
     from mergegraph.write.verify import verify_directory
 

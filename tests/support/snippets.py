@@ -1,12 +1,13 @@
 """Run the pages of the documentation: write their files, run their commands, compare what is shown.
 
 A fence with a title is a file. `console` holds commands after `$`, each followed by what it prints, with `…` for any
-text; nothing after it: what it prints is not compared. `sh` holds commands that need what tests don't have; those of
-MergeGraph are looked at whether they exist.
+text; nothing after it: what it prints is not compared. `sh` holds commands that need what tests don't have; a comment
+in the line before it says what that is.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -14,17 +15,21 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import yaml
 
-from mergegraph.cli.app import app, run
+from mergegraph.cli.app import run
 from mergegraph.ops import OPS
 from mergegraph.syntax.parse import parse
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?:<!-- not run: ([^\n]+) -->\n+)?```(\w*)(?: title=\"([^\"]+)\")?[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 DECLARED = frozenset(OPS)
 UNREAD = ("text", "lua", "ebnf")
 """Languages of fences that can't be run here: what is printed, what other programs read."""
@@ -32,8 +37,9 @@ UNREAD = ("text", "lua", "ebnf")
 
 @dataclass(frozen=True)
 class Fence:
-    """A block of code of a page."""
+    """A block of code of a page, and why it is not run, if it isn't."""
 
+    unrun: str
     language: str
     title: str
     text: str
@@ -59,11 +65,12 @@ def _run_fence(fence: Fence, printed: Callable[[], str], names: dict[str, object
         case "console":
             for command, shown in _commands(fence.text):
                 printed()
-                _run_command(command, shown)
+                run_command(command, shown)
                 _compare(shown, printed())
         case "sh":
+            assert fence.unrun, f"commands that are not run, and nothing says why: {fence.text}"
             for line in fence.text.splitlines():
-                _understood(shlex.split(line, comments=True))
+                _known(shlex.split(line))
         case "mergegraph" | "":
             parse(fence.text, fence.title or "snippet.merge")
         case "python" if not fence.title:
@@ -86,14 +93,16 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
         yield command, shown
 
 
-def _run_command(command: str, shown: str) -> None:
-    words = shlex.split(command, comments=True)
+def run_command(command: str, shown: str) -> None:
+    """Run a command in the current folder; it fails if an error is shown below it, and only then."""
+    words = [found for word in shlex.split(command, comments=True) for found in _expanded(word, command)]
     into = words[words.index(">") + 1] if ">" in words else None
     words = words[: words.index(">")] if into else words
     match words:
         case ["mergegraph", *arguments] if into:
-            done = subprocess.run([sys.executable, "-m", "mergegraph", *arguments], stdout=subprocess.PIPE, check=True)
-            Path(into).write_bytes(done.stdout)
+            with redirect_stdout(io.StringIO()) as written:
+                assert run(arguments) == 0, command
+            Path(into).write_text(written.getvalue(), encoding="utf-8")
         case ["mergegraph", *arguments]:
             for name in set(OPS) - DECLARED:
                 del OPS[name]  # every command is a process of its own
@@ -101,31 +110,34 @@ def _run_command(command: str, shown: str) -> None:
         case ["python", *arguments]:
             done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True)
             sys.stdout.write(done.stdout)
-        case ["pip", "install", *wanted]:
-            _known(wanted)
-        case ["make", target]:
-            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
         case _:
             raise AssertionError(f"a page has a command that can't be tried: {command}")
 
 
-def _understood(words: list[str]) -> None:
-    """Assert that a command is there with these options, where it is one of ours; it is not run."""
-    if words[:1] == ["mergegraph"]:
-        command = app.commands[words[1]]
-        command.make_context(words[1], words[2:])
+def _expanded(word: str, command: str) -> list[str]:
+    """Return what a shell makes of a word: the files that it matches, unless it is quoted or matches none."""
+    return (sorted(glob(word)) if f" {word}" in command else []) or [word]
 
 
-def _known(wanted: list[str]) -> None:
-    """Assert that what is to be installed is what the project declares."""
+def _known(words: list[str]) -> None:
+    """Assert of what pip is to install that the project declares it, and of a folder to go to that it is there."""
+    match words:
+        case ["cd", folder]:
+            assert (ROOT / folder).is_dir(), folder
+        case ["pip", "install", *wanted]:
+            for word in wanted:
+                _declared(word)
+
+
+def _declared(word: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = " ".join([*project["dependencies"], *(line for lines in extras.values() for line in lines)])
-    for word in wanted:
-        for extra in re.findall(r"\[([\w,]+)\]", word):
-            assert set(extra.split(",")) <= extras.keys(), word
-        name = re.split(r"[\[=<>]", word)[0]
-        assert name in (".", "mergegraph", "-c", "constraints.txt") or name in declared, word
+    dependencies = " ".join([*project["dependencies"], *(line for lines in extras.values() for line in lines)])
+    for extra in re.findall(r"\[([\w,]+)\]", word):
+        assert set(extra.split(",")) <= extras.keys(), word
+    name = re.split(r"[\[<>]", word)[0]
+    others = (".", "mergegraph", "-c", "constraints.txt", "--no-deps")
+    assert name in others or name in dependencies or name in (ROOT / "Makefile").read_text(), word
 
 
 def _compare(shown: str, printed: str) -> None:
