@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,40 +31,55 @@ def command(recipe: Path, form: str, types: bool) -> int:
     Example:
         mergegraph check ties.merge
     """
-    found, code, downloads = _findings(recipe, types=types)
+    found = _findings(recipe, types=types)
     if form == "json":
-        show_json([as_json(diagnostic) for diagnostic in found])
+        models = [asdict(model) for model in found.models]
+        show_json({"diagnostics": [as_json(diagnostic) for diagnostic in found.diagnostics], "models": models})
     else:
-        show_diagnostics(found)
-        if not code:
+        show_diagnostics(found.diagnostics)
+        if not found.code:
             click.echo(f"{recipe}: fine")
-            for line in downloads:
-                click.echo(line)
-    return code
+            for model in found.models:
+                if model.commit:
+                    size = format_size(model.download)
+                    click.echo(f"{escape(model.source)}: commit {model.commit}, {size} to download")
+    return found.code
 
 
-def _findings(path: Path, *, types: bool) -> tuple[tuple[Diagnostic, ...], int, list[str]]:
-    """Return what was found, the exit code, and what a run would download."""
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A model of a recipe, the commit it is pinned to, and the bytes of weights that a run still downloads of it."""
+
+    source: str
+    commit: str | None
+    download: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What was found, the exit code, and of a recipe without errors its models."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    code: int = 0
+    models: tuple[_Model, ...] = ()
+
+
+def _findings(path: Path, *, types: bool) -> _Findings:
     from mergegraph.compiler import read_recipe
 
     try:
         compilation = read_recipe(path)
         if types:
-            return compilation.recipe.warnings, 0, []
+            return _Findings(compilation.recipe.warnings)
         compilation.optimized  # noqa: B018 - computing a stage is what finds its errors
-        return compilation.warnings(), 0, _downloads(compilation)
+        return _Findings(compilation.warnings(), models=tuple(_models(compilation)))
     except MergeGraphError as error:
-        return error.diagnostics, error.exit_code, []
+        return _Findings(error.diagnostics, error.exit_code)
 
 
-def _downloads(compilation: Compilation) -> list[str]:
-    """Return a line for each model of the Hub: its commit, and the bytes of weights that a run still fetches."""
+def _models(compilation: Compilation) -> Iterator[_Model]:
     from mergegraph.checkpoint.checkpoint import commit, waiting
 
-    found = {model: compilation.needed.get(model, frozenset()) for model in compilation.checkpoints.values()}
-    return [
-        f"{escape(model.source)}: commit {pinned}, {format_size(nbytes)} to download"
-        for model, files in found.items()
-        if (pinned := commit(model))
-        for nbytes in [sum(header.file_bytes for header in waiting(model, files))]
-    ]
+    for model in dict.fromkeys(compilation.checkpoints.values()):
+        files = compilation.needed.get(model, frozenset())
+        yield _Model(model.source, commit(model), sum(header.file_bytes for header in waiting(model, files)))

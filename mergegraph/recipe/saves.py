@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -126,6 +127,10 @@ def _path(path: s.String, scope: Scope, evaluator: Evaluator, findings: Findings
     text = _PLACEHOLDER.sub(filled, path.value)
     if good and not text.strip():
         findings.error("MG245", "an output needs a folder", path.span, help=('write `save model to "folder"`',))
+        return None
+    if good and posixpath.basename(posixpath.normpath(text)) in ("", ".", ".."):
+        message = "an output needs a name of its own"
+        findings.error("MG245", message, path.span, help=("name a folder that does not exist yet",))
         return None
     return text if good else None
 

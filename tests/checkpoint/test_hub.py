@@ -90,6 +90,11 @@ def test_a_plan_tells_the_commits_and_what_a_run_downloads(hub, family, tmp_path
         "r.merge: fine",
         *(f"org/{name}: commit {commits[name]}, {format_size(sizes[name])} to download" for name in "ab"),
     ]
+    assert command_line(["check", "r.merge", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "diagnostics": [],
+        "models": [{"source": f"org/{n}", "commit": commits[n], "download": sizes[n]} for n in "ab"],
+    }
     assert command_line(["explain", "r.merge", "--format", "json"]) == 0
     inputs = json.loads(capsys.readouterr().out)["inputs"]
     assert [(found["commit"], found["download"]) for found in inputs] == [(commits[n], sizes[n]) for n in "ab"]

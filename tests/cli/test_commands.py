@@ -94,7 +94,9 @@ def test_check_shows_every_error_with_its_place(folder, capsys):
         "│      ^^ nothing has this name here",
     ]
     assert run(["check", "wrong.merge", "--format", "json"]) == 2
-    found = json.loads(capsys.readouterr().out)
+    shown = json.loads(capsys.readouterr().out)
+    found = shown["diagnostics"]
+    assert shown["models"] == []
     assert [d["code"] for d in found] == ["MG212", "MG204", "MG201"]
     assert [d["labels"][0]["start"][0] for d in found] == [2, 3, 4]
 
