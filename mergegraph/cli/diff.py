@@ -81,8 +81,13 @@ def _compared(sources: tuple[str, ...], tensor: str | None, memory: int | None, 
 def _recipes(paths: tuple[str, ...], base: str | None, form: str, output: Path | None) -> None:
     from mergegraph.compiler import read_recipe
     from mergegraph.report.recipe_difference import recipe_difference
+    from mergegraph.report.recipe_difference_text import recipe_difference_json, recipe_difference_text
 
-    if len(paths) != 2 or base is not None or output is not None or form != "text":
-        raise click.UsageError("two recipes are compared, as text and without options")
+    if len(paths) != 2 or base is not None or output is not None:
+        raise click.UsageError("recipes are compared two at a time, without `--base` and `-o`")
     one, other = (read_recipe(Path(path)) for path in paths)
-    click.echo(recipe_difference(one, other))
+    found = recipe_difference(one, other)
+    if form == "json":
+        show_json(recipe_difference_json(found))
+    else:
+        click.echo(recipe_difference_text(found))

@@ -49,12 +49,19 @@ def print_graph(graph: Graph, *, limit: int | None = None) -> str:
 
 
 def expression_lines(root: Node, leaf: Callable[[Node], str] | None = None) -> Iterator[str]:
-    """Yield an expression as text, one operation a line; `leaf` says what leaves are bound to, instead of a number."""
+    """Yield an expression as text, one operation a line; `leaf` says what leaves are bound to, instead of a number.
+
+    Numbers of a layer are then written where they are used, as constants are.
+    """
     numbers: dict[Node, str] = {}
+    count = 0
     for node in postorder([root]):
-        if not _inline(node):
+        if leaf and node.op == "number":
+            numbers[node] = leaf(node)
+        elif not _inline(node):
             call = leaf(node) if leaf and is_leaf(node) else _call(node, numbers)
-            numbers[node] = f"%{len(numbers)}"
+            numbers[node] = f"%{count}"
+            count += 1
             yield f"  {numbers[node]} = {call} : {node.type}"
     yield f"  return {_operand(root, numbers)}"
 
@@ -77,6 +84,12 @@ def binding_text(binding: Binding, names: Sequence[str], name: str | None = None
         return f"table:{binding.name}"
     rows = f" rows:{binding.table}.{binding.part}" if isinstance(binding, RowsRef) else ""
     return names[binding.model] + ("" if binding.name == name else f"/{path_text(binding.name)}") + rows
+
+
+def bound_text(tensor: OutputTensor, leaf: Node, names: Sequence[str]) -> str:
+    """Return what a leaf of a tensor's expression stands for, as people read it: numbers alone are without a mark."""
+    binding = tensor.bindings[leaf_index(leaf)]
+    return repr(binding.value) if isinstance(binding, Number) else binding_text(binding, names, tensor.name)
 
 
 def path_text(name: str) -> str:

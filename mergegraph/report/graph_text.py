@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from mergegraph.diagnostics import escape, listed
-from mergegraph.ir.graph import Binding, Graph, Key, Number, OutputTensor, RowsRef, Table, Total, leaf_index
+from mergegraph.ir.graph import Binding, Graph, Key, Number, OutputTensor, RowsRef, Table, Total
 from mergegraph.ir.node import Node, postorder
-from mergegraph.ir.print import binding_text, expression_lines, print_graph, reference_names
+from mergegraph.ir.print import bound_text, expression_lines, print_graph, reference_names
 from mergegraph.report.select import select_tensors
 from mergegraph.report.spelling import counted, plain
 
@@ -58,14 +58,10 @@ def _tensors_text(graph: Graph) -> str:
 def _block(graph: Graph, tensors: Sequence[OutputTensor], names: Sequence[str]) -> Iterator[str]:
     first, *others = tensors
     yield f"{escape(first.name)} of {escape(graph.saves[first.save])}: {first.root.type}"
-    yield from expression_lines(first.root, lambda leaf: _bound(first, leaf, names))
+    yield from expression_lines(first.root, lambda leaf: bound_text(first, leaf, names))
     if others:
         titles = (f"{tensor.name} of {graph.saves[tensor.save]}" for tensor in others)
         yield f"  the same for {listed(titles)}"
-
-
-def _bound(tensor: OutputTensor, leaf: Node, names: Sequence[str]) -> str:
-    return binding_text(tensor.bindings[leaf_index(leaf)], names, tensor.name)
 
 
 def _template_json(root: Node, tensors: Sequence[OutputTensor]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape
-from mergegraph.ir.graph import Graph, leaf_index
-from mergegraph.ir.print import binding_text, expression_lines, reference_names
+from mergegraph.ir.graph import Graph
+from mergegraph.ir.print import bound_text, expression_lines, reference_names
 from mergegraph.plan.plan import Plan
 from mergegraph.report import figures
 from mergegraph.report.families import Family, Item, families, fold
@@ -106,9 +106,7 @@ class _Writer:
         self.left -= 1
         if self.left < 0:
             return _element("div", summary)
-        lines = expression_lines(
-            first.root, lambda leaf: binding_text(first.bindings[leaf_index(leaf)], self.names, first.name)
-        )
+        lines = expression_lines(first.root, lambda leaf: bound_text(first, leaf, self.names))
         return _details(summary, [_element("pre", _text("\n".join(map(escape, lines)), lines=True))])
 
 

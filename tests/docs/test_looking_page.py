@@ -17,5 +17,5 @@ def test_looking_page(tmp_path, monkeypatch, capsys):
     Path("new.merge").write_text(RECIPE.format('select { "*.mlp.*": 0.4, _: 0.5 }'))
     assert run(["run", "old.merge"]) == 0
     commands("look-at-models.md")
-    assert "4 tensors made differently" in capsys.readouterr().out
+    assert "6 tensors made differently" in capsys.readouterr().out
     assert Path("heat.html").read_text().startswith("<!doctype html>")

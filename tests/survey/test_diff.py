@@ -196,9 +196,9 @@ def test_recipes_with_unions_of_tokenizers(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == ("output `out`\n  tokens that only one has, or at another number: `<x>`, `<y>`\n")
     assert run(["diff", "one.merge", "more.merge"]) == 0
     out = capsys.readouterr().out
-    assert "  tokens that only one has, or at another number: `<x>`\n  the chat template is another\n" in out
+    assert "  tokens that only one has, or at another number: `<x>`\n  chat_template: another\n" in out
     assert "  1 tensor made differently: `model.embed_tokens.weight`\n" in out
-    assert re.search(r"-  %\d+ = \./a model\.embed_tokens\.weight rows:[0-9a-f]{32}\.0 : ", out)
+    assert re.search(r"-  %\d+ = \./a model\.embed_tokens\.weight rows:[0-9a-f]{32}\.0\n", out)
 
 
 def test_tensors_with_masks_of_their_own_are_shown_together(tmp_path, monkeypatch, capsys):
@@ -210,8 +210,80 @@ def test_tensors_with_masks_of_their_own_are_shown_together(tmp_path, monkeypatc
         (tmp_path / f"{name}.merge").write_text(text)
     assert run(["diff", "one.merge", "two.merge"]) == 0
     out = capsys.readouterr().out
-    kinds = {(t.shape, t.dtype) for t in open_checkpoint("./a", relative_to=tmp_path).tensors.values()}
-    assert out.count("made differently") == len(kinds)
+    assert f"  {len(open_checkpoint('./a', relative_to=tmp_path).tensors)} tensors made differently: `lm_head" in out
+    assert out.count("made differently") == 1
     (tmp_path / "seeds.merge").write_text("seed 7\n" + text)
     assert run(["diff", "two.merge", "seeds.merge"]) == 0
     assert "the seed is 0 in one, 7 in the other" in capsys.readouterr().out
+
+
+RAMPS = """\
+base = model("./base")
+density = select {{ "*.self_attn.*": {}, "*.mlp.*": 0.5, _: 0.7 }}
+save ties(model("./a"), model("./b"), base=base, density=density) to "out"
+"""
+
+
+@pytest.fixture
+def ramps(tmp_path, monkeypatch):
+    make_family(tmp_path, models=("base", "a", "b"), layers=5)
+    monkeypatch.chdir(tmp_path)
+    for name, ramp in {"one": "ramp(0.9, 0.5)", "two": "ramp(0.9, 0.7, 0.4)", "flat": "0.9"}.items():
+        (tmp_path / f"{name}.merge").write_text(RAMPS.format(ramp))
+    return tmp_path
+
+
+def test_a_ramp_is_shown_once(ramps, capsys):
+    assert run(["diff", "one.merge", "two.merge"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+output `out`
+  8 tensors made differently, layers 3 to 4: `model.layers.*.self_attn.k_proj.weight`, \
+`model.layers.*.self_attn.o_proj.weight`, `model.layers.*.self_attn.q_proj.weight`, \
+`model.layers.*.self_attn.v_proj.weight`
+     %0 = ./base
+     %1 = cast(%0, dtype="float32")
+     %2 = ./a
+     %3 = cast(%2, dtype="float32")
+     %4 = subtract(%3, %1)
+  -  %5 = trim(%4, ramp(0.6, 0.5), rescale="none", scope="tensor")
+  +  %5 = trim(%4, ramp(0.55, 0.4), rescale="none", scope="tensor")
+     %6 = ./b
+     %7 = cast(%6, dtype="float32")
+     %8 = subtract(%7, %1)
+  -  %9 = trim(%8, ramp(0.6, 0.5), rescale="none", scope="tensor")
+  +  %9 = trim(%8, ramp(0.55, 0.4), rescale="none", scope="tensor")
+     %10 = elect(%5, %9, 1.0, 1.0, by="sum", normalize=true)
+     %11 = multiply(1.0, %10)
+     %12 = add(%1, %11)
+     %13 = cast(%12, dtype="bfloat16")
+     return %13
+  40 tensors made alike
+"""
+    )
+
+
+def test_differences_of_recipes_as_data(ramps, capsys):
+    assert run(["diff", "one.merge", "flat.merge", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (output,) = found["outputs"]
+    (change,) = output.pop("changed")
+    assert output == {"path": "out", "same": False, "options": {}, "only": {}, "alike": 32}
+    assert sorted(change["tensors"]) == [
+        f"model.layers.{i}.self_attn.{kind}_proj.weight" for i in range(1, 5) for kind in "koqv"
+    ]
+    assert change["layers"] == [1, 4]
+    assert change["before"][5] == '%5 = trim(%4, ramp(0.8, 0.5), rescale="none", scope="tensor")'
+    assert change["after"][5] == '%5 = trim(%4, 0.9, rescale="none", scope="tensor")'
+    assert run(["diff", "one.merge", "one.merge", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same"] is True
+
+
+def test_models_of_one_name_in_two_folders_are_told_apart(ramps, capsys):
+    make_family(ramps / "elsewhere", models=("base", "a", "b"), layers=5, seed=1)
+    (ramps / "elsewhere" / "one.merge").write_text((ramps / "one.merge").read_text())
+    assert run(["diff", "one.merge", "elsewhere/one.merge"]) == 0
+    out = capsys.readouterr().out
+    assert f"-  %0 = {ramps}/base\n" in out
+    assert f"+  %0 = {ramps}/elsewhere/base\n" in out
