@@ -7,6 +7,7 @@ ranks and alphas are regular expressions for the end of a module's name.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mergegraph.checkpoint.adapter_config import CONFIG, AdapterConfig, read_config
-from mergegraph.checkpoint.checkpoint import Checkpoint, headers_of, tensors_of
+from mergegraph.checkpoint.checkpoint import Checkpoint, checkpoint_at, headers_of, tensors_of
 from mergegraph.checkpoint.faults import fault, quoted
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.folder import open_folder
@@ -82,7 +83,24 @@ def open_adapter(source: str, *, relative_to: Path, revision: str | None = None)
 
     Raises MG501 to MG533 as for models, and MG550 to MG556 for what only adapters have.
     """
-    location = locate(source, relative_to, revision)
+    return _adapter_at(source, locate(source, relative_to, revision))
+
+
+def open_either(source: str, *, relative_to: Path) -> Checkpoint | Adapter:
+    """Open the model that `source` names, or the adapter where it is one. Raises as both of them."""
+    location = locate(source, relative_to, None)
+    if location.repository is not None or os.path.isdir(location.path):
+        names = open_folder(location.path, location.repository).names()
+        if CONFIG in names and ADAPTER in names and not any(_is_model(name) for name in names):
+            return _adapter_at(source, location)
+    return checkpoint_at(source, location)
+
+
+def _is_model(name: str) -> bool:
+    return name.endswith((".safetensors", ".safetensors.index.json")) and name != ADAPTER and not name.startswith(".")
+
+
+def _adapter_at(source: str, location: Location) -> Adapter:
     checkpoint, config = _opened(source, location)
     keys = _Keys(checkpoint, config)
     for name in checkpoint.tensors:

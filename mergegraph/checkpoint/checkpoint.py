@@ -21,7 +21,7 @@ from mergegraph.checkpoint.hub import Downloading, Repository, fetch_all, unseen
 from mergegraph.checkpoint.index import disagreements
 from mergegraph.checkpoint.jsontext import parse_object
 from mergegraph.checkpoint.layers import Stack, find_stacks, natural_order
-from mergegraph.checkpoint.source import locate
+from mergegraph.checkpoint.source import Location, locate
 from mergegraph.checkpoint.weights import CONVERT, Weights, find_weights, other_format
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, listed
 from mergegraph.dtypes import Dtype
@@ -83,7 +83,11 @@ def open_checkpoint(source: str, *, relative_to: Path, revision: str | None = No
 
     Raises MG501 to MG533; the errors of several files are reported together.
     """
-    location = locate(source, relative_to, revision)
+    return checkpoint_at(source, locate(source, relative_to, revision))
+
+
+def checkpoint_at(source: str, location: Location) -> Checkpoint:
+    """Read the headers of the model that lies at a place. Raises as `open_checkpoint`."""
     if location.repository is not None:
         return _on_hub(source, location.repository)
     if os.path.isdir(location.path):

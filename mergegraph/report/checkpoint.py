@@ -29,13 +29,15 @@ def checkpoint_text(checkpoint: Checkpoint, listed: Sequence[Tensor] | None, sta
     if summary.tied:
         lines.append("  tied    the output head is the input embedding")
     lines += [f"  file    {escape(file.path.name)}, {format_size(file.file_bytes)}" for file in checkpoint.files]
-    if listed is None:
-        lines += ["", *columns([*_kinds(checkpoint)], left=2)]
-    elif statistics is None:
-        lines += ["", *columns([[escape(t.name), _type(t), format_size(t.nbytes)] for t in listed], left=2)]
-    else:
-        lines += ["", *columns([_HEADS, *(_figures(t, statistics.get(t.name)) for t in listed)], left=2)]
+    lines += ["", *(columns([*_kinds(checkpoint)], left=2) if listed is None else tensor_lines(listed, statistics))]
     return "\n".join(lines)
+
+
+def tensor_lines(listed: Sequence[Tensor], statistics: Statistics | None) -> list[str]:
+    """Return a line for each tensor: its type and size, or its statistics."""
+    if statistics is None:
+        return columns([[escape(t.name), _type(t), format_size(t.nbytes)] for t in listed], left=2)
+    return columns([_HEADS, *(_figures(t, statistics.get(t.name)) for t in listed)], left=2)
 
 
 def checkpoint_json(
