@@ -28,9 +28,9 @@ def command(
     memory: int | None,
     workers: int | None,
 ) -> None:
-    """Show what MODEL holds: parameters, dtypes, layers, files; of an adapter ranks, scales and what it changes.
+    """Show what MODEL holds: parameters, dtypes, layers, files.
 
-    Only headers are read, but with `--stats`, which reads the tensors piece by piece.
+    Of an adapter ranks, scales and what it changes are shown. Only headers are read, but with `--stats`, which reads the tensors piece by piece.
 
     \b
     Example:

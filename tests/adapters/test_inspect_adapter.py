@@ -42,8 +42,8 @@ def test_what_peft_writes_is_shown(tmp_path, monkeypatch, capsys):
         "layers.*.down rank 2 scale 3 float32[8, 2] · float32[2, 16] 3 modules 576 B",
         "layers.*.up rank 2 scale 3 float32[16, 2] · float32[2, 8] 2 modules 384 B",
         "layers.*.up rank 4 scale 1.5 float32[16, 4] · float32[4, 8] 1 module 384 B",
-        "head.weight replaced float32[5, 8] 1 tensor 160 B",
         "head.bias replaced float32[5] 1 tensor 20 B",
+        "head.weight replaced float32[5, 8] 1 tensor 160 B",
     ]
 
 
@@ -57,9 +57,6 @@ def test_figures_of_its_tensors(tmp_path, monkeypatch, capsys):
     assert abs(tensor["statistics"]["norm"] - values.norm().item()) < 1e-6
     assert abs(tensor["statistics"]["mean"] - values.mean().item()) < 1e-9
     assert facts["adapter"]["kind"] == "rsLoRA"
-    assert [(m["name"], m["rank"], round(m["scale"], 6)) for m in facts["adapter"]["modules"]][0] == (
-        "layers.0.down",
-        2,
-        4.242641,
-    )
+    module = facts["adapter"]["modules"][0]
+    assert (module["name"], module["rank"], round(module["scale"], 6)) == ("layers.0.down", 2, 4.242641)
     assert run(["inspect", "adapter", "--tensor", "*.7.*"]) == 2
