@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Show what MODEL holds: parameters, dtypes, layers, files.
 
-    Of an adapter ranks, scales and what it changes are shown. Only headers are read, but with `--stats`, which reads the tensors piece by piece.
+    Of an adapter ranks, scales and what it changes are shown. Only headers are read, but with `--stats`, which reads
+    the tensors piece by piece.
 
     \b
     Example:

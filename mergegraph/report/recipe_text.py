@@ -10,7 +10,7 @@ from mergegraph.diagnostics import escape
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
 from mergegraph.recipe.evaluate import OPERATORS
-from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
+from mergegraph.recipe.recipe import Recipe, Save, Template, numbers_attribute
 from mergegraph.recipe.tokens import TokenRow, Vocabulary
 from mergegraph.report.spelling import plain, spell, spell_number
 from mergegraph.sizes import format_size
@@ -125,7 +125,14 @@ def _save_lines(save: Save, names: Mapping[Node, str]) -> Iterator[str]:
     yield f"  tokenizer   {_vocabulary(save.vocabulary, names)}"
     if save.missing is not None:
         yield f"  missing     {names[save.missing]}"
+    if save.template is not None:
+        yield f"  template    {_template(save.template, names)}"
     yield f"  shard_size  {format_size(save.shard_size)}"
+
+
+def _template(given: Template, names: Mapping[Node, str]) -> str:
+    """Return a chat template as a recipe would say it."""
+    return names[given.model] if given.model is not None else quote("auto" if given.text is None else given.text)
 
 
 def _vocabulary(given: Vocabulary, names: Mapping[Node, str]) -> str:
@@ -173,6 +180,33 @@ def _save_json(save: Save, numbers: Mapping[Node, int]) -> dict[str, Any]:
         "dtype": save.dtype,
         "config": numbers[save.config],
         "tokenizer": numbers[save.tokenizer],
+        "vocabulary": _vocabulary_json(save.vocabulary, numbers),
+        "chat_template": None if save.template is None else _template_json(save.template, numbers),
         "missing": None if save.missing is None else numbers[save.missing],
         "shard_size": save.shard_size,
     }
+
+
+def _vocabulary_json(given: Vocabulary, numbers: Mapping[Node, int]) -> dict[str, Any] | None:
+    """Return the tokens that were asked for, models by number; None for those of the tokenizer as they are."""
+    if not given.exact:
+        return None
+    return {
+        "models": [numbers[model] for model in given.models],
+        "base": None if given.base is None else numbers[given.base],
+        "tokens": [
+            {
+                "token": row.token,
+                "model": None if row.model is None else numbers[row.model],
+                "of": row.of,
+                "force": row.force,
+            }
+            for row in given.tokens
+        ],
+        "pad_to_multiple_of": given.multiple,
+    }
+
+
+def _template_json(given: Template, numbers: Mapping[Node, int]) -> dict[str, Any]:
+    """Return the chat template that was asked for: the number of a model, a text, or neither for the most common."""
+    return {"model": None if given.model is None else numbers[given.model], "text": given.text}
