@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mergegraph.checkpoint.adapter import PREFIX, Adapter, Pair
@@ -31,7 +31,7 @@ def adapter_text(adapter: Adapter, listed: Sequence[Tensor] | None, statistics: 
     return "\n".join(lines)
 
 
-def adapter_json(adapter: Adapter, listed: Sequence[Tensor] | None, statistics: Statistics | None) -> Mapping[str, Any]:
+def adapter_json(adapter: Adapter, listed: Sequence[Tensor] | None, statistics: Statistics | None) -> dict[str, Any]:
     """Return the facts of an adapter as plain data: those of its tensors, its settings, and what it changes."""
     config = adapter.config
     facts = checkpoint_json(adapter.checkpoint, listed, statistics)

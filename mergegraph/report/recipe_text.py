@@ -9,6 +9,7 @@ from typing import Any
 from mergegraph.diagnostics import escape
 from mergegraph.ir.node import Node, postorder
 from mergegraph.ops import OPS
+from mergegraph.recipe.chat import TEMPLATES
 from mergegraph.recipe.evaluate import OPERATORS
 from mergegraph.recipe.recipe import Recipe, Save, Template, numbers_attribute
 from mergegraph.recipe.tokens import TokenRow, Vocabulary
@@ -132,7 +133,10 @@ def _save_lines(save: Save, names: Mapping[Node, str]) -> Iterator[str]:
 
 def _template(given: Template, names: Mapping[Node, str]) -> str:
     """Return a chat template as a recipe would say it."""
-    return names[given.model] if given.model is not None else quote("auto" if given.text is None else given.text)
+    if given.model is not None:
+        return names[given.model]
+    text = "auto" if given.text is None else given.text
+    return quote(next((name for name, known in TEMPLATES.items() if known == text), text))
 
 
 def _vocabulary(given: Vocabulary, names: Mapping[Node, str]) -> str:

@@ -65,6 +65,7 @@ def test_a_graph_of_many_templates_is_cut(compiled: Compiled) -> None:
 def test_json(compiled: Compiled, planned: Callable[..., Plan], check_text: Check) -> None:
     compilation = compiled("quickstart")
     check_text(FIXTURES / "quickstart.recipe.json", explain(compilation, "recipe", format="json"))
+    check_text(FIXTURES / "tokenizers.recipe.json", explain(compiled("tokenizers"), "recipe", format="json"))
     one = explain(compilation, "optimized", format="json", tensor="model.norm.weight")
     check_text(FIXTURES / "quickstart.optimized.json", one)
     plan = json.dumps(plan_json(compilation, planned(compilation)), indent=2)
