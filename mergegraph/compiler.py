@@ -104,7 +104,7 @@ class Compilation:
     @cached_property
     def alignments(self) -> Alignments:
         """How the vocabularies of the models become those of the outputs."""
-        return align(self.recipe, self.checkpoints)
+        return align(self.recipe, self.checkpoints, self.adapters)
 
     @cached_property
     @paused_collection()

@@ -30,6 +30,7 @@ from mergegraph.own import own_sources
 from mergegraph.plan.measured import Measured
 from mergegraph.plan.plan import Plan, Planned, silent
 from mergegraph.recipe.recipe import Save
+from mergegraph.recipe.recipe import donor as model_of
 from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
 from mergegraph.vocabulary.files import lost_warning, renumbered, token_files
@@ -140,10 +141,10 @@ def merge(
 
 def _fetch_small_files(compilation: Compilation) -> None:
     """Download what is copied or quoted at the end, so that a network that fails later does no harm."""
-    for save in compilation.recipe.saves:
-        tokenizer = compilation.checkpoints[save.tokenizer]
-        for path in tokenizer.extras:
-            tokenizer.member(path)
+    for index, save in enumerate(compilation.recipe.saves):
+        for checkpoint in _tokenizers(compilation, index):
+            for path in checkpoint.extras:
+                checkpoint.member(path)
         for model in compilation.recipe.parents(save):
             licence_of(compilation.checkpoints[model])
 
@@ -275,9 +276,9 @@ def _small_files(
     `read` gives the bytes of a file that is copied; outputs with the same tokenizer share them.
     """
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
-    donor, tokenizer = compilation.checkpoints[save.config], compilation.checkpoints[save.tokenizer]
+    donor = compilation.checkpoints[save.config]
     alignment, tokens = compilation.alignments.saves[index], compilation.alignments.tokens.get(save.config)
-    files = token_files(tokenizer, read, alignment.joined, alignment.template)
+    files = token_files(_tokenizers(compilation, index), read, alignment.joined, alignment.template)
     warnings: tuple[Diagnostic, ...] = ()
     if donor.config:
         found: Mapping[str, object] = donor.config
@@ -313,6 +314,13 @@ def _small_files(
         small_files=files,
     )
     return files, warnings
+
+
+def _tokenizers(compilation: Compilation, index: int) -> list[Checkpoint]:
+    """Return what the files beside the weights are copied from: of an adapter first from the model it belongs to."""
+    tokenizer = compilation.alignments.saves[index].tokenizer
+    nodes = [tokenizer] if tokenizer.op == "model" else [model_of(compilation.recipe.anchors[tokenizer]), tokenizer]
+    return [compilation.checkpoints[node] for node in nodes]
 
 
 def _extra(path: Path) -> bytes:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from mergegraph.checkpoint.adapter_config import CONFIG, AdapterConfig, read_config
 from mergegraph.checkpoint.checkpoint import Checkpoint, checkpoint_at, headers_of, tensors_of
+from mergegraph.checkpoint.extras import find_extras
 from mergegraph.checkpoint.faults import fault, quoted
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.folder import open_folder
@@ -39,7 +40,8 @@ _HALF = re.compile(
     r"(?:\.(?!weight\Z|bias\Z)[^.]+)?(?:\.(?P<what>weight|bias))?",
     re.DOTALL,
 )
-_SAVED = re.compile(r"\.modules_to_save\.[^.]+(?=\.)")
+_SAVED = re.compile(r"\.modules_to_save(\.(?!weight\Z|bias\Z)[^.]+)?(?=\.)")
+_COPIED = re.compile(r"\.(modules_to_save|original_module)(?=\.(weight|bias)\Z)")
 _TOKENS = re.compile(r"(?P<module>.+)\.token_adapter\.trainable_tokens_delta(?:\.[^.]+)?", re.DOTALL)
 
 
@@ -108,6 +110,16 @@ def _adapter_at(source: str, location: Location) -> Adapter:
     return keys.adapter()
 
 
+def known_name(name: str, names: Collection[str]) -> str | None:
+    """Return the model's name for a tensor: the same, or with the first part of the one or the other left out."""
+    shorter = name.partition(".")[2]
+    if name in names or shorter in names:
+        return name if name in names else shorter
+    firsts = dict.fromkeys(known.partition(".")[0] for known in names)
+    longer = [full for first in firsts if (full := f"{first}.{name}") in names]
+    return longer[0] if len(longer) == 1 else None
+
+
 def stamps(checkpoint: Checkpoint) -> Iterator[tuple[str, int, str]]:
     """Yield of the files that decide the numbers of a model or adapter the name, size in bytes and SHA-256 as hex.
 
@@ -142,7 +154,7 @@ def _opened(source: str, location: Location) -> tuple[Checkpoint, AdapterConfig]
         config=MappingProxyType({}),
         commit=location.repository.commit if location.repository else None,
         stacks=(),
-        extras=(),
+        extras=find_extras(folder),
         warnings=location.repository.warnings if location.repository else (),
         folder=folder,
     )
@@ -168,6 +180,8 @@ class _Keys:
         """Note what the tensor `key` is for."""
         name = key.removeprefix(PREFIX)
         half, tokens = _HALF.fullmatch(name), _TOKENS.fullmatch(name)
+        if self._is_copy(key):
+            return
         if not self.checkpoint.tensors[key].dtype.mergeable:
             self.unknown.append(key)
         elif half:
@@ -179,6 +193,11 @@ class _Keys:
             self.unknown.append(key)
         else:
             self._once(self.wholes, _unwrapped(_SAVED.sub("", name)), key)
+
+    def _is_copy(self, key: str) -> bool:
+        """Tell whether PEFT has written a module that is saved whole a second time, as it is and as it was before."""
+        plain = _COPIED.sub("", key)
+        return plain != key and plain in self.checkpoint.tensors
 
     def _once(self, table: dict[str, str], name: str, key: str) -> None:
         if name in table:
@@ -234,4 +253,4 @@ def _complete(halves: Mapping[str, str]) -> bool:
 
 
 def _unwrapped(module: str) -> str:
-    return module.replace(WRAPPED, "")
+    return module.replace(f".token_adapter{WRAPPED}", "").replace(WRAPPED, "")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mergegraph.kernels import sums
-from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors, expert_product
+from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors, expert_product, picked, token_product
 from mergegraph.kernels.factors import Held, Nearest
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.limit import MagnitudeLimit
@@ -60,6 +60,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
         "pad_rows": PadRows,
         "adapter_product": LowRank,
         "expert_product": expert_product,
+        "token_product": token_product,
         "replace_rows": ReplaceRows,
         "spread_rows": SpreadRows,
         "spread_columns": SpreadColumns,
@@ -71,7 +72,7 @@ Those of `kernels.rows`, and the reductions there, get tiles of whole rows, as m
 """
 
 SCALARS: Mapping[str, Any] = MappingProxyType(
-    {"kth_magnitude": kth_magnitude, "dora_factors": dora_factors, "gathered": gathered}
+    {"kth_magnitude": kth_magnitude, "dora_factors": dora_factors, "gathered": gathered, "picked": picked}
 )
 """Every function of scalars that needs what a reduction leaves behind, or a matrix that is held."""
 

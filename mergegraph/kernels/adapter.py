@@ -6,7 +6,9 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mergegraph.kernels.buffers import shared
 from mergegraph.kernels.matrix import pieces
@@ -22,13 +24,21 @@ class LowRank:
     not matter in which order a library adds up, and the result is exact to some 40 bits of the largest products.
     """
 
-    def __init__(self, scalars: tuple[torch.Tensor, torch.Tensor], length: int, transposed: bool, blocks: int) -> None:
+    def __init__(
+        self,
+        scalars: tuple[torch.Tensor, torch.Tensor],
+        length: int,
+        transposed: bool,
+        blocks: int,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> None:
         b, a = scalars
         rank = a.shape[0] // blocks
         b, a = b.reshape(len(b), rank, blocks), a.reshape(blocks, rank, -1)
         pairs = [(b[:, :, i], a[i]) for i in range(blocks)]
         self._factors = [(a.T, b.T) if transposed else (b, a) for b, a in pairs]
-        self._rows = len(self._factors[0][0])
+        self._numbers = numbers
+        self._rows = len(self._factors[0][0]) if numbers is None else len(numbers)
         self._length = length
         self._rank = rank
         self._bits = (_MANTISSA - (rank - 1).bit_length()) // 2
@@ -39,8 +49,15 @@ class LowRank:
         """Write the next tile."""
         for row, column, part in pieces(tile, out.view(-1), self._length):
             for block, first, rows in self._blocks(row, part):
-                left = self._factors[block][0][first : first + len(rows)]
-                self._multiply(left, self._sliced(block), column, rows)
+                self._multiply(self._left(block, first, len(rows)), self._sliced(block), column, rows)
+
+    def _left(self, block: int, first: int, count: int) -> torch.Tensor:
+        """Return the rows of the left factor for some of the product: those that are numbered so, zeros for -1."""
+        factor = self._factors[block][0]
+        if self._numbers is None:
+            return factor[first : first + count]
+        numbers = torch.from_numpy(self._numbers[first : first + count]).to(factor.device)
+        return factor[numbers.clamp(min=0)] * (numbers >= 0)[:, None]
 
     def _blocks(self, row: int, part: torch.Tensor) -> Iterator[tuple[int, int, torch.Tensor]]:
         """Cut a run of rows where one expert ends and the next begins, and so that what is worked on fits a block."""
@@ -78,6 +95,20 @@ def expert_product(scalars: tuple[torch.Tensor, torch.Tensor, float], experts: i
     left = b.reshape(len(b), rank, experts)[first : first + rows, :, expert]
     right = a.reshape(experts, rank, -1)[expert]
     return LowRank((left, right), length=right.shape[1], transposed=False, blocks=1)
+
+
+def token_product(
+    scalars: tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]], length: int, transposed: bool
+) -> LowRank:
+    """Return the kernel that multiplies two matrices for the tokens of a table; see `ops.token_product`."""
+    b, a, table = scalars
+    return LowRank((b, a), length, transposed, blocks=1, numbers=table[0])
+
+
+def picked(values: torch.Tensor, table: NDArray[np.int64], count: int) -> torch.Tensor:
+    """Return the `count` elements of a vector that a table names; see `ops.picked`."""
+    numbers = torch.from_numpy(table[0, :count]).to(values.device)
+    return values.double().flatten()[numbers.clamp(min=0)] * (numbers >= 0)
 
 
 def _room(like: torch.Tensor, place: int) -> torch.Tensor:

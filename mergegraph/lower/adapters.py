@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
 
-from mergegraph.checkpoint.adapter import WRAPPED, Adapter, Pair
+from mergegraph.checkpoint.adapter import WRAPPED, Adapter, Pair, known_name
 from mergegraph.checkpoint.tied import EMBEDDINGS, tied_partner
 from mergegraph.diagnostics import escape, listed
 
@@ -81,9 +81,17 @@ class Fitted:
     problems: tuple[Problem, ...]
 
 
-def fit(adapter: Adapter, shapes: Mapping[str, Shape], config: Mapping[str, object]) -> Fitted:
-    """Return how an adapter changes a model with tensors of these shapes and this configuration."""
-    fitting = _Fitting(adapter, shapes, config)
+def fit(
+    adapter: Adapter,
+    shapes: Mapping[str, Shape],
+    config: Mapping[str, object],
+    vocabulary: Collection[str] = frozenset(),
+) -> Fitted:
+    """Return how an adapter changes a model with tensors of these shapes and this configuration.
+
+    Those of its `vocabulary` may have another number of rows in the adapter, where it has them whole.
+    """
+    fitting = _Fitting(adapter, shapes, config, vocabulary)
     fitting.run()
     return Fitted(
         {name: tuple(changes) for name, changes in fitting.changes.items()}, fitting.added, tuple(fitting.problems())
@@ -95,12 +103,13 @@ class _Fitting:
     adapter: Adapter
     shapes: Mapping[str, Shape]
     config: Mapping[str, object]
+    vocabulary: Collection[str]
     changes: defaultdict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
     added: dict[str, Shape] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
     square: list[str] = field(default_factory=list)
-    resized: bool = False
+    resized: dict[str, Shape] = field(default_factory=dict)
 
     def run(self) -> None:
         for name, key in self.adapter.wholes.items():
@@ -123,22 +132,13 @@ class _Fitting:
             yield "MG384", f"the model has no tensors for these of the adapter: {listed(self.unused)}", help
         if self.misfits:
             message = f"the adapter does not fit the shapes of the model: {'; '.join(self.misfits[:5])}"
-            more = "it has more tokens than the model: merge it with peft, or give the model these tokens first"
-            yield "MG385", message, (more,) if self.resized else ()
+            yield "MG385", message, ()
         if self.square:
             message = f"these experts are square, and the adapter fits them two ways: {listed(self.square)}"
             yield "MG387", message, ("merge this adapter with peft",)
 
     def _find(self, name: str) -> str | None:
-        """Return the model's name for a tensor: the same, or with the first part of the one or the other left out."""
-        shorter = name.partition(".")[2]
-        if name in self.shapes or shorter in self.shapes:
-            return name if name in self.shapes else shorter
-        longer = [full for first in self._firsts() if (full := f"{first}.{name}") in self.shapes]
-        return longer[0] if len(longer) == 1 else None
-
-    def _firsts(self) -> Collection[str]:
-        return dict.fromkeys(name.partition(".")[0] for name in self.shapes)
+        return known_name(name, self.shapes)
 
     def _shape(self, key: str) -> Shape:
         return self.adapter.checkpoint.tensors[key].shape
@@ -161,11 +161,17 @@ class _Fitting:
             self.added[name] = self._shape(key)
         if found is None:
             self.unused.append(key)
-        elif (wanted := self._wanted(found)) != (given := self._shape(key)):
-            self.resized |= wanted[1:] == given[1:] and wanted[:1] < given[:1]
+        elif (wanted := self._wanted(found)) != (given := self._shape(key)) and not self._is_resized(found, given):
             self._misfit(found, key)
         else:
             self.changes[found].append(Whole(key))
+            if wanted != given:
+                self.resized[found] = given
+
+    def _is_resized(self, name: str, given: Shape) -> bool:
+        """Tell whether a tensor is one of the vocabulary with another number of rows."""
+        vocabulary = name in self.vocabulary or (name in self.added and name not in self.shapes)
+        return vocabulary and len(given) > 0 and given[0] > 0 and self._wanted(name)[1:] == given[1:]
 
     def _is_saved(self, name: str) -> bool:
         """Tell whether a tensor is of a module that the adapter says it has whole, such as a head of its own."""
@@ -177,10 +183,14 @@ class _Fitting:
         )
 
     def _rows(self, module: str, key: str) -> None:
-        found, rows = self._find(f"{module}.weight"), self._trained(module)
+        name = f"{module}.weight"
+        found, rows = self._find(name) or (name if name in self.added else None), self._trained(module)
         if found is None or rows is None:
-            self.unused.append(key)
-        elif self._shape(key) != (len(rows), *self.shapes[found][1:]) or max(rows, default=0) >= self.shapes[found][0]:
+            # A head that is tied has its rows through the embedding.
+            self.unused += [] if rows is not None and self._partner(module) else [key]
+            return
+        height, *row = self._wanted(found)
+        if self._shape(key) != (len(rows), *row) or max(rows, default=0) >= height:
             self._misfit(found, key)
         else:
             self.changes[found].append(Rows(key, rows))
@@ -189,15 +199,22 @@ class _Fitting:
         """Return the rows that are trained of an embedding; a list without a name is for that of the input."""
         tokens = self.adapter.config.tokens
         named = [rows for name, rows in tokens.items() if name and f".{module}".endswith(f".{name}")]
-        if named or "" not in tokens:
-            return named[0] if named else None
-        return tokens[""] if module.rpartition(".")[2] in EMBEDDINGS else None
+        partner = self._partner(module)
+        if named or partner:
+            return named[0] if named else self._trained(partner or "")
+        return tokens.get("") if module.rpartition(".")[2] in EMBEDDINGS else None
+
+    def _partner(self, module: str) -> str | None:
+        """Return the embedding whose weight a head has that the model lacks."""
+        name = f"{module}.weight"
+        found = None if self._find(name) else tied_partner(name, self.shapes, self.config)
+        return found.removesuffix(".weight") if found else None
 
     def _bias(self, module: str, key: str) -> None:
         found = self._find(f"{module}.bias")
         if found is None:
             self.unused.append(key)
-        elif self.shapes[found] != self._shape(key):
+        elif self._wanted(found) != self._shape(key):
             self._misfit(found, key)
         else:
             self.changes[found].append(Bias(key, self.adapter.scaling(module)[1]))
@@ -230,7 +247,8 @@ class _Fitting:
         return self._wanted(name)[-1 if product.transposed else 0]
 
     def _wanted(self, name: str) -> Shape:
-        return self.shapes[name] if name in self.shapes else self.added[name]
+        """Return the shape that a tensor has for the adapter."""
+        return next(shapes[name] for shapes in (self.resized, self.shapes, self.added) if name in shapes)
 
     def _targets(self, pair: Pair) -> list[tuple[str, str]]:
         """Return the tensors that a pair may change, and what patterns call them: one, or parameters of its module."""

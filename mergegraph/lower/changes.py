@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mergegraph.ir.node import Node
 from mergegraph.lower.adapters import Bias, Change, Expert, Product, Rows, Whole
@@ -12,12 +16,15 @@ from mergegraph.ops.cast import cast
 from mergegraph.ops.column_dot import column_dot
 from mergegraph.ops.dora_factors import dora_factors
 from mergegraph.ops.expert_product import expert_product
+from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.multiply import multiply
+from mergegraph.ops.picked import picked
 from mergegraph.ops.replace_rows import replace_rows
 from mergegraph.ops.row_dot import row_dot
 from mergegraph.ops.spread_columns import spread_columns
 from mergegraph.ops.spread_rows import spread_rows
 from mergegraph.ops.subtract import subtract
+from mergegraph.ops.token_product import token_product
 from mergegraph.ops.vectors import row_count
 from mergegraph.ops.zeros import zeros_like
 
@@ -29,44 +36,82 @@ Numbered = Callable[[int], Node]
 """Returns the leaf of a number that differs from tensor to tensor."""
 
 
-def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf, number: Numbered) -> Node:
-    """Return the difference that changes make to a tensor of a model."""
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """Puts what an adapter has of tokens in the order of another vocabulary.
+
+    `rows` returns the leaf of a tensor of the adapter whose rows are read in the order of `table`. `numbers` are the
+    rows, -1 for those of the result that are not changed.
+    """
+
+    table: Node
+    rows: Callable[[str], Node]
+    numbers: NDArray[np.int64]
+
+    def fits(self, changes: Sequence[Change]) -> bool:
+        """Tell whether the changes can be made row by row: not those that normalize columns."""
+        return not any(isinstance(c, Product) and c.pair.magnitude and c.transposed for c in changes)
+
+    def chosen(self, changed: Node, model: Node) -> Node:
+        """Return the rows that are changed, and the others as they are."""
+        return gather_rows([changed, model], self.table, width=model.tensor.count // model.tensor.shape[0])
+
+    def places(self, rows: Sequence[int]) -> tuple[int, ...]:
+        """Return where rows of the adapter lie in the result, -1 for those that are not there."""
+        found = {int(number): place for place, number in reversed(list(enumerate(self.numbers)))}
+        return tuple(found.get(row, -1) for row in rows)
+
+
+def changed_by(changes: Sequence[Change], model: Node, leaf: Leaf, number: Numbered, aligned: Aligned | None) -> Node:
+    """Return the difference that changes make to a tensor of a model; of one with other tokens, where `aligned`."""
     match changes:
         case ():
             return zeros_like(model)
-        case (Bias(key, scaling),):
+        case (Bias(key, scaling),) if aligned is None:
             return multiply(_float32(leaf(key, True)), scaling)
         case (Product(pair) as product,) if not pair.magnitude:
-            return _scaled(product, model, leaf)
+            return _scaled(product, model, leaf, aligned)
         case (Expert() as expert,):
             return _of_expert(expert, model, leaf, number)
     result = model
     for change in changes:
-        result = _applied(change, result, leaf, number)
+        result = _applied(change, result, leaf, number, aligned)
     return result if model.op == "zeros" else subtract(result, model)
 
 
-def _applied(change: Change, x: Node, leaf: Leaf, number: Numbered) -> Node:
+def _applied(change: Change, x: Node, leaf: Leaf, number: Numbered, aligned: Aligned | None) -> Node:
     """Return a tensor after a change."""
     match change:
         case Whole(key):
-            return _float32(leaf(key, True))
+            return aligned.chosen(_float32(aligned.rows(key)), x) if aligned else _float32(leaf(key, True))
         case Rows(key, rows):
-            return replace_rows(x, leaf(key, False), rows=rows, length=x.tensor.shape[-1])
+            places = aligned.places(rows) if aligned else rows
+            return replace_rows(x, leaf(key, False), rows=places, length=x.tensor.shape[-1])
         case Bias(key, scaling):
-            return add(x, multiply(_float32(leaf(key, True)), scaling))
+            given = aligned.rows(key) if aligned else leaf(key, True)
+            moved = add(x, multiply(_float32(given), scaling))
+            return aligned.chosen(moved, x) if aligned else moved
         case Expert():
             return add(x, _of_expert(change, x, leaf, number))
         case Product(pair):
-            moved = add(x, _scaled(change, x, leaf))
-            return _normed(moved, leaf(pair.magnitude, False), change.transposed) if pair.magnitude else moved
+            moved = add(x, _scaled(change, x, leaf, aligned))
+            if not pair.magnitude:
+                return moved
+            magnitudes = leaf(pair.magnitude, False)
+            if aligned is None:
+                return _normed(moved, magnitudes, change.transposed)
+            picked_ones = picked(magnitudes, aligned.table, count=x.tensor.shape[0])
+            return aligned.chosen(_normed(moved, picked_ones, change.transposed), x)
 
 
-def _scaled(product: Product, model: Node, leaf: Leaf) -> Node:
-    pair, shape = product.pair, model.tensor.shape
-    length = shape[-1] if product.transposed or product.blocks > 1 else model.tensor.count // max(1, shape[0])
+def _scaled(product: Product, model: Node, leaf: Leaf, aligned: Aligned | None) -> Node:
+    pair, shape, turned = product.pair, model.tensor.shape, product.transposed
+    length = shape[-1] if turned or product.blocks > 1 else model.tensor.count // max(1, shape[0])
     b, a = leaf(pair.b, False), leaf(pair.a, False)
-    found = adapter_product(b, a, length=length, transposed=product.transposed, blocks=product.blocks, shape=shape)
+    if aligned:
+        found = token_product(b, a, aligned.table, length=length, transposed=turned, shape=shape)
+    else:
+        found = adapter_product(b, a, length=length, transposed=turned, blocks=product.blocks, shape=shape)
     return multiply(found, product.scaling)
 
 

@@ -10,6 +10,7 @@ from mergegraph.dtypes import Dtype
 from mergegraph.ir.graph import Binding
 from mergegraph.ir.node import Node
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
+from mergegraph.vocabulary.align import Alignment
 
 OPTIONAL = 'where it may match nothing, write `"glob"?: value`'
 
@@ -28,7 +29,7 @@ class Faults:
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
         self._warnings: list[Diagnostic] = []
         self._problems: dict[tuple[Node, str], str] = {}
-        self._strangers: dict[tuple[Node, Save], str] = {}
+        self._strangers: dict[tuple[Node, Save], Alignment] = {}
 
     def missing(self, model: Node, name: str, save: Save) -> None:
         """Record that a model lacks a tensor that others have."""
@@ -60,9 +61,9 @@ class Faults:
         """Record that the parameters of an operation make no sense for a tensor."""
         self._problems.setdefault((node, message), name)
 
-    def stranger(self, model: Node, reason: str, save: Save) -> None:
+    def stranger(self, model: Node, alignment: Alignment, save: Save) -> None:
         """Record that a model has other tokens than the output, or other rows for them."""
-        self._strangers[model, save] = reason
+        self._strangers[model, save] = alignment
 
     def glob(self, select: Node, glob: str, names: Iterable[str]) -> None:
         """Record that a glob matches no tensor."""
@@ -108,8 +109,8 @@ class Faults:
             yield self._lacking(model, save, names)
         for (node, message), name in self._problems.items():
             yield self._at(node, "MG323", message, (f"first for the tensor {listed([name])}",))
-        for (model, save), reason in self._strangers.items():
-            yield self._strange(model, save, reason)
+        for (model, save), alignment in self._strangers.items():
+            yield self._strange(model, save, alignment)
         for node, names in self._shapes.items():
             help = (
                 'leave these tensors out: `select { "glob": base, _: … }`',
@@ -135,13 +136,18 @@ class Faults:
         help = (f'take them from a model that has them: `save … with missing="{other}"`',)
         return Diagnostic("MG302", message, labels, help)
 
-    def _strange(self, model: Node, save: Save, reason: str) -> Diagnostic:
-        name, tokenizer = self.recipe.name(model), self.recipe.name(save.tokenizer)
-        message = f"the vocabulary of `{escape(name)}` is not that of `{escape(tokenizer)}`: {reason}"
-        labels = (Label(self.recipe.spans[model], "this model"), Label(save.span, "is merged with others here"))
+    def _strange(self, model: Node, save: Save, alignment: Alignment) -> Diagnostic:
+        nodes = (model, alignment.tokenizer)
+        names = [escape(self.recipe.name(node)) for node in nodes]
+        message = f"the vocabulary of `{names[0]}` is not that of `{names[1]}`: {alignment.strangers[model]}"
+        this = "this model" if model.op == "model" else "this adapter"
+        labels = (Label(self.recipe.spans[model], this), Label(save.span, "is merged with others here"))
+        unnamed = [node for node in nodes if node.op == "lora" and node not in self.recipe.names]
+        name, tokenizer = ("adapter" if node in unnamed else called for node, called in zip(nodes, names, strict=True))
         help = (
-            f"keep the tokens of one model: `save … with tokenizer={escape(tokenizer)}`",
-            f"or those of all: `save … with tokenizer=union({escape(tokenizer)}, {escape(name)})`",
+            f"keep the tokens of one model: `save … with tokenizer={tokenizer}`",
+            f"or those of all: `save … with tokenizer=union({tokenizer}, {name})`",
+            *(("where the adapter has a name: `adapter = lora(…)`",) if unnamed else ()),
         )
         return Diagnostic("MG340", message, labels, help)
 

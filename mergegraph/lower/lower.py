@@ -34,7 +34,7 @@ from mergegraph.ir.graph import (
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType, Type
 from mergegraph.keys import random_bits_key
-from mergegraph.lower.changes import changed_by
+from mergegraph.lower.changes import Aligned, changed_by
 from mergegraph.lower.faults import Faults
 from mergegraph.lower.fields import OutsideLayers, field_value
 from mergegraph.lower.names import Namer
@@ -284,9 +284,9 @@ class Lowering:
         tensor, alignment = self._find(model, name), self.alignments[state.save]
         if tensor.name in alignment.tensors.get(model, ()):
             if model in alignment.gathers:
-                return self._gathered(alignment.gathers[model], model, name, state)
+                return self._gathered(alignment, model, name, state)
             if model in alignment.strangers:
-                self.faults.stranger(model, alignment.strangers[model], self.recipe.saves[state.save])
+                self.faults.stranger(model, alignment, self.recipe.saves[state.save])
                 raise Unlowerable
         # A tensor without axes is one element in a row: shape () means a scalar that was computed.
         return self._input_leaf(state.bind(TensorRef(self._models[model], tensor.name)), tensor, tensor.shape or (1,))
@@ -308,9 +308,10 @@ class Lowering:
             self._leaves[place] = input_leaf(*place)
         return self._leaves[place]
 
-    def _gathered(self, gather: Gather, model: Node, name: str, state: _Tensor) -> Node:
+    def _gathered(self, alignment: Alignment, model: Node, name: str, state: _Tensor) -> Node:
         """Return a vocabulary matrix of a model with the rows of the output."""
-        tensors = [self._find(part, name) for part in gather.parts]
+        gather = alignment.gathers[model]
+        tensors = [self._part(alignment, part, name) for part in gather.parts]
         rows = gather.table.shape[1]
         leaves = [
             self._input_leaf(
@@ -333,6 +334,16 @@ class Lowering:
         return pad_rows(
             gathered, column_mean(gathered, rows=gather.tokens, width=width), rows=gather.tokens, width=width
         )
+
+    def _part(self, alignment: Alignment, part: Node, name: str) -> Tensor:
+        """Return the matrix of a model that gives rows, or of an adapter."""
+        if part.op == "model":
+            return self._find(part, name)
+        adapter = alignment.adapters[part]
+        key = adapter.whole(name, self.checkpoints[adapter.home].config)
+        if key is None:
+            raise Missing(part, name)
+        return self.checkpoints[part].tensors[key]
 
     def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
         constant = [self._input(node, child, name, state) for child in node.inputs]
@@ -440,17 +451,38 @@ class Lowering:
         if not model.tensor.dtype.mergeable:
             # Nothing can be added to such a tensor, and nothing is: it goes its way as itself.
             return model
-        changes = fitted.changes.get(name, ())
-        home, inner = self.namer.home(base, name)
-        alignment = self.alignments[state.save]
-        if changes and home in alignment.gathers and inner in alignment.tensors.get(home, ()):
-            message = (
-                "an adapter that changes the vocabulary can't be given other tokens: save without `tokenizer` first"
-            )
-            self.faults.problem(node, name, message)
-            raise Unlowerable
+        changes, alignment = fitted.changes.get(name, ()), self.alignments[state.save]
+        aligned = None
+        if changes and self._is_of_tokens(alignment, *self.namer.home(base, name)):
+            if node in alignment.strangers:
+                self.faults.stranger(node, alignment, self.recipe.saves[state.save])
+                raise Unlowerable
+            if node in alignment.gathers:
+                aligned = self._aligned(alignment.gathers[node], node, state)
+                if not aligned.fits(changes):
+                    message = (
+                        "DoRA of an embedding, whose columns have norms over all its tokens, can't be given others"
+                    )
+                    self.faults.problem(node, name, message)
+                    raise Unlowerable
         held = partial(self._held, node, state)
-        return changed_by(changes, _computable(model), held, lambda i: number_leaf(state.bind(Number(float(i)))))
+        number = lambda i: number_leaf(state.bind(Number(float(i))))  # noqa: E731
+        return changed_by(changes, _computable(model), held, number, aligned)
+
+    def _is_of_tokens(self, alignment: Alignment, home: Node, name: str) -> bool:
+        """Tell whether a tensor of a model has a row for each token, be it through one that it is tied to."""
+        try:
+            return self._find(home, name).name in alignment.tensors.get(home, ())
+        except Missing:
+            return False
+
+    def _aligned(self, gather: Gather, adapter: Node, state: _Tensor) -> Aligned:
+        def rows(key: str) -> Node:
+            tensor = self.checkpoints[adapter].tensors[key]
+            place = state.bind(RowsRef(self._models[adapter], key, gather.name, 0))
+            return self._input_leaf(place, tensor, (gather.table.shape[1], *tensor.shape[1:]))
+
+        return Aligned(table_leaf(state.bind(Table(gather.name))), rows, gather.table[0])
 
     def _held(self, adapter: Node, state: _Tensor, key: str, whole: bool) -> Node:
         """Return the leaf of a tensor of an adapter: held in memory, or, if it is `whole`, read in tiles."""

@@ -16,6 +16,7 @@ from mergegraph.ir.types import Type
 from mergegraph.lower.adapters import Fitted, fit
 from mergegraph.recipe.anchors import adapters
 from mergegraph.recipe.recipe import Recipe, changed, donor
+from mergegraph.vocabulary.tensors import vocabulary_tensors
 
 POINTS = (Type.MODEL, Type.DELTA, Type.MASK, Type.STAT)
 
@@ -86,8 +87,8 @@ class Namer:
         """Return how an adapter changes the model that it belongs to. MergeGraphError if it does not fit."""
         if adapter not in self._fitted:
             base = self.recipe.anchors[adapter]
-            config = self.checkpoints[donor(base)].config
-            found = fit(self.adapters[adapter], dict(self._shapes(base)), config)
+            home = self.checkpoints[donor(base)]
+            found = fit(self.adapters[adapter], dict(self._shapes(base)), home.config, vocabulary_tensors(home))
             if found.problems:
                 raise MergeGraphError(*(self._at(adapter, *problem) for problem in found.problems))
             self._fitted[adapter] = found

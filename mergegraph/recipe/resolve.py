@@ -99,12 +99,13 @@ class _Resolver:
         self.findings.diagnostics.extend(clashes(self.saves, places))
         self._unused()
         values = [save.value for save in self.saves]
-        belonging = anchors(values)
+        needed = [node for save in self.saves for node in save.needed]
+        named = {node: tuple(node.inputs) for node in needed if node.op == "lora"}
+        belonging = {**named, **anchors(values)}
         self._check_anchors(belonging)
         errors = [d for d in self.findings.diagnostics if d.severity == "error"]
         if errors:
             raise MergeGraphError(*sorted(errors, key=self._position))
-        needed = [node for save in self.saves for node in save.needed]
         models = tuple(node for node in postorder([*values, *needed]) if node.op in SOURCES)
         return Recipe(
             self.source,

@@ -17,6 +17,7 @@ from mergegraph.recipe.recipe import DEFAULT_SHARD_SIZE, Save, Template, donor
 from mergegraph.recipe.scope import Findings, Scope
 from mergegraph.recipe.tokens import Vocabulary, files_of
 from mergegraph.recipe.values import FAILED, Value, failed, interpolated, kind, with_article
+from mergegraph.recipe.vocabulary import adapter_of
 from mergegraph.sizes import parse_size
 from mergegraph.syntax import nodes as s
 
@@ -188,7 +189,8 @@ def _option(name: str, option: s.Argument, scope: Scope, evaluator: Evaluator, f
         return _template(value, option.value.span, scope, evaluator, findings)
     if isinstance(value, Vocabulary) and name == "tokenizer":
         return value
-    model = _model(name, value, option.value.span, scope, evaluator, findings)
+    adapter = adapter_of(value) if name == "tokenizer" else None
+    model = adapter or _model(name, value, option.value.span, scope, evaluator, findings)
     return files_of(model, stated=True) if isinstance(model, Node) and name == "tokenizer" else model
 
 

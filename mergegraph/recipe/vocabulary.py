@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from mergegraph.diagnostics import Label
 from mergegraph.ir.node import Node
+from mergegraph.ir.types import Type
+from mergegraph.recipe.anchors import SOURCES, adapters
 from mergegraph.recipe.arguments import Evaluated, Given, Slot, match
 from mergegraph.recipe.scope import Findings
 from mergegraph.recipe.tokens import TokenRow, Vocabulary
@@ -77,9 +79,18 @@ def _given(call: s.Call, arguments: Evaluated, slots: tuple[Slot, ...], findings
 
 def _models(given: Given, findings: Findings) -> Value:
     values = given.value if isinstance(given.value, tuple) else (given.value,)
-    if not values or not all(isinstance(v, Node) and v.op == "model" for v in values):
-        return _wrong("MG273", "`union` takes checkpoints", given, findings)
-    return tuple(dict.fromkeys(values))
+    found = [adapter_of(v) or v for v in values]
+    if not found or not all(isinstance(v, Node) and v.op in SOURCES for v in found):
+        return _wrong("MG273", "`union` takes checkpoints and adapters", given, findings)
+    return tuple(dict.fromkeys(found))
+
+
+def adapter_of(value: Value) -> Node | None:
+    """Return the adapter that a delta is made of, if it is one alone: `lora(…)`, scaled or not."""
+    if not isinstance(value, Node) or value.type is not Type.DELTA:
+        return None
+    found = list(dict.fromkeys(adapters(value)))
+    return found[0] if len(found) == 1 else None
 
 
 def _optional_model(given: Mapping[str, Given], name: str, findings: Findings) -> Value:

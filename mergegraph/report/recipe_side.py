@@ -93,7 +93,7 @@ class Side:
     def template(self, save: int) -> object:
         """Return the chat template of an output."""
         chosen = self.compilation.alignments.saves[save].template
-        tokenizer = self.compilation.checkpoints[self.saves[save].tokenizer]
+        tokenizer = self.compilation.checkpoints[self.compilation.alignments.saves[save].tokenizer]
         return (chosen if chosen is not None else read_template(tokenizer)).main
 
     def tensors(self, save: int) -> dict[str, OutputTensor]:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mergegraph.checkpoint.adapter import Adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, did_you_mean, escape
 from mergegraph.ir.node import Node, postorder
-from mergegraph.recipe.recipe import Recipe, Save
-from mergegraph.recipe.tokens import TokenRow
-from mergegraph.vocabulary.templates import ChatTemplate, chosen_template, differing
+from mergegraph.recipe.recipe import Recipe, Save, donor
+from mergegraph.recipe.tokens import TokenRow, Vocabulary, files_of
+from mergegraph.vocabulary.adapters import Spoken, adapters_of, check, spoken
+from mergegraph.vocabulary.templates import ChatTemplate, chosen_template, differing, read_template
 from mergegraph.vocabulary.tensors import vocabulary_tensors
 from mergegraph.vocabulary.tokens import Reader, Tokens
 from mergegraph.vocabulary.union import Joined, join
 
 Rows = NDArray[np.int64]
+
+NO_ADAPTERS: Mapping[Node, Adapter] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Gather:
     """The rows of one model's matrices: row `i` is made of the rows `table[part, i]` of the models `parts`.
 
     A -1 stands for no row. `name` is a hash of the table. The first `tokens` rows are for tokens, the others padding.
+    Of an adapter, part 0 are the rows of its matrices and part 1 those of the result that it does not change.
     """
 
     parts: tuple[Node, ...]
@@ -41,15 +47,18 @@ class Alignment:
 
     `tensors` are the matrices with a row for each token, by model. Those of a model in `gathers` are put together
     anew. Those of a model in `strangers` can't be used, for the reason given there: its vocabulary is another one, and
-    the recipe does not say what the output's is. `joined` are the tokens of the output, None where they are not known,
+    the recipe does not say what the output's is. Adapters are among both; `adapters` are those that change such
+    matrices. `joined` are the tokens of the output, None where they are not known, and `tokenizer` has its files.
     `template` is the chat template that it asks for.
     """
 
+    tokenizer: Node
     rows: int
     tensors: Mapping[Node, frozenset[str]]
     gathers: Mapping[Node, Gather]
     strangers: Mapping[Node, str]
     joined: Joined | None
+    adapters: Mapping[Node, Spoken]
     template: ChatTemplate | None = None
 
 
@@ -67,34 +76,52 @@ class Alignments:
         return {g.name: g.table for alignment in self.saves for g in alignment.gathers.values()}
 
 
-def align(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> Alignments:
+def align(
+    recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], adapters: Mapping[Node, Adapter] = NO_ADAPTERS
+) -> Alignments:
     """Return how the vocabularies of the models of a recipe become those of its outputs.
 
-    MergeGraphError (MG341 to MG345) for tokenizers that can't be read or joined and for tokens that do not exist.
+    MergeGraphError (MG341 to MG352) for tokenizers that can't be read or joined and for tokens that do not exist.
     """
     read = Reader()
     tokens: dict[Node, Tokens | None] = {}
     errors: list[Diagnostic] = []
     found = []
+    warnings: list[Diagnostic] = []
     for save in recipe.saves:
         try:
-            for model in (*_models(save), save.config):
+            for model in (*_models(save), *adapters_of(save), save.config):
                 if model not in tokens:
                     tokens[model] = read(checkpoints[model])
-            aligned = _Aligning(recipe, checkpoints, tokens, save).alignment()
-            found.append(replace(aligned, template=chosen_template(save, recipe, checkpoints)))
+            changing = spoken(save, recipe, checkpoints, adapters, tokens)
+            aligning = _Aligning(recipe, checkpoints, tokens, save, changing)
+            aligned = aligning.alignment()
+            found.append(replace(aligned, template=_template(save, recipe, checkpoints, aligned)))
+            warnings += aligning.left_out()
         except MergeGraphError as error:
             label = Label(save.span, "for this output")
             errors += [d if d.labels else _labelled(d, label) for d in error.diagnostics]
     if errors:
         raise MergeGraphError(*dict.fromkeys(errors))
-    return Alignments(tuple(found), tokens, tuple(differing(recipe, checkpoints)))
+    warnings += differing(recipe, checkpoints, [alignment.tokenizer for alignment in found])
+    return Alignments(tuple(found), tokens, tuple(dict.fromkeys(warnings)))
 
 
 def _models(save: Save) -> tuple[Node, ...]:
     """Return the models whose vocabularies matter: those that give tokens, then those that are merged."""
     merged = (node for node in postorder([save.value]) if node.op == "model")
-    return tuple(dict.fromkeys((*save.vocabulary.needed, *merged)))
+    return tuple(dict.fromkeys((*(node for node in save.vocabulary.needed if node.op == "model"), *merged)))
+
+
+def _template(
+    save: Save, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], aligned: Alignment
+) -> ChatTemplate | None:
+    """Return the chat template that a save asks for; of a tokenizer in an adapter without one that of its model."""
+    found = chosen_template(save, recipe, checkpoints)
+    if found is not None or aligned.tokenizer.op == "model" or read_template(checkpoints[aligned.tokenizer]).given:
+        return found
+    home = read_template(checkpoints[donor(recipe.anchors[aligned.tokenizer])])
+    return home if home.given else None
 
 
 def _labelled(diagnostic: Diagnostic, label: Label) -> Diagnostic:
@@ -110,41 +137,117 @@ class _Aligning:
         checkpoints: Mapping[Node, Checkpoint],
         tokens: Mapping[Node, Tokens | None],
         save: Save,
+        adapters: Mapping[Node, Spoken],
     ) -> None:
         self.recipe = recipe
         self.save = save
-        self.vocabulary = save.vocabulary
         self.checkpoints = checkpoints
-        self.known = {model: found for model in _models(save) if (found := tokens[model]) is not None}
+        self.adapters = adapters
+        self.bringing = [adapter for adapter in adapters.values() if adapter.brings]
+        self.homes = {adapter.home for adapter in self.bringing}
+        self.known = {model: found for model in (*_models(save), *adapters) if (found := tokens[model]) is not None}
+        self.known |= {a.node: a.tokens for a in self.bringing if a.tokens is not None}
         self.tensors = {
-            model: vocabulary_tensors(checkpoints[model], found.size) for model, found in self.known.items()
+            model: vocabulary_tensors(checkpoints[model])
+            for model in (*self.known, *self.homes)
+            if model.op == "model" and (model in self.homes or self.known[model].size)
         }
-        self.heights = {model: self._height(model) for model in self.known}
+        self.heights = {model: self._height(model) for model in (*self.tensors, *self.known, *adapters)}
+        self.merged = [node for node in postorder([save.value]) if node.op == "model"]
+        self.vocabulary = self._vocabulary()
+        check(
+            [a for a in self.bringing if not save.vocabulary.stated or a.node in self.vocabulary.models], recipe, tokens
+        )
 
     def _height(self, model: Node) -> int:
         """Return how many rows the vocabulary matrices of a model have: the fewest, where they differ."""
+        if model in self.adapters:
+            return self.adapters[model].height
         tensors = self.checkpoints[model].tensors
-        return min((tensors[name].shape[0] for name in self.tensors[model]), default=0)
+        return min((tensors[name].shape[0] for name in self.tensors.get(model, ())), default=0)
+
+    def _vocabulary(self) -> Vocabulary:
+        """Return what the recipe says of tokens; where it says nothing, those that adapters bring to the donor."""
+        found = self.save.vocabulary
+        bringing = [adapter for adapter in self.bringing if adapter.home == self.save.tokenizer]
+        if found.stated or not bringing:
+            return found
+        first, *others = bringing
+        for other in others:
+            if first.tokens and other.tokens and (reason := self._unlike(first, other)):
+                raise MergeGraphError(self._disagreeing(first.node, other.node, reason))
+        return files_of(first.node, stated=False)
+
+    def _unlike(self, one: Spoken, other: Spoken) -> str | None:
+        assert one.tokens is not None
+        assert other.tokens is not None
+        rows = f"it has {other.height:,} rows for them, not {one.height:,}" if one.height != other.height else None
+        return _difference(one.tokens, other.tokens) or rows
+
+    def _disagreeing(self, one: Node, other: Node, reason: str) -> Diagnostic:
+        names = [escape(self.recipe.name(node)) for node in (one, other)]
+        message = f"the adapter `{names[1]}` brings other tokens than `{names[0]}`: {reason}"
+        labels = (Label(self.recipe.spans[other], "this adapter"), Label(self.recipe.spans[one], "and this one"))
+        help = (
+            "bind both to names, such as `one = lora(…)`, and keep the tokens of one: `save … with tokenizer=one`",
+            "or those of all: `save … with tokenizer=union(one, other)`",
+        )
+        return Diagnostic("MG351", message, labels, help)
 
     def alignment(self) -> Alignment:
-        first = self.known.get(self.save.tokenizer)
-        if not self.vocabulary.exact:
+        (tokenizer, *_), vocabulary = self.vocabulary.models, self.vocabulary
+        first = self.known.get(tokenizer)
+        strangers: dict[Node, str] = {}
+        if not vocabulary.exact:
             strangers = self._strangers(first)
-            if first is None or not self.vocabulary.stated or not strangers:
+            brought = tokenizer.op != "model" and first is not None
+            if not brought and (first is None or not vocabulary.stated or not strangers):
                 kept = join([first], (), 1) if first is not None else None
-                return Alignment(self.heights.get(self.save.tokenizer, 0), self.tensors, {}, strangers, kept)
-        joined = join([self._tokens(model) for model in self.vocabulary.models], self._new(), self.vocabulary.multiple)
-        gathers = self._gathers(joined)
-        return Alignment(joined.rows, self.tensors, gathers, {}, joined)
+                rows = self.heights.get(tokenizer, 0)
+                return Alignment(tokenizer, rows, self.tensors, {}, strangers, kept, self.adapters)
+            if vocabulary.stated:
+                strangers = {}
+        joined = join([self._tokens(model) for model in vocabulary.models], self._new(), vocabulary.multiple)
+        if self._keeps_rows:
+            joined = replace(joined, rows=self.heights[tokenizer])
+        gathers = self._gathers(joined, strangers)
+        return Alignment(tokenizer, joined.rows, self.tensors, gathers, strangers, joined, self.adapters)
+
+    @property
+    def _keeps_rows(self) -> bool:
+        """Whether the output has the rows that an adapter has, padding included."""
+        return not self.vocabulary.exact and self.vocabulary.models[0].op != "model"
+
+    def left_out(self) -> Iterator[Diagnostic]:
+        """Yield warnings of adapters whose tokens the output does not have, since the recipe names others."""
+        given = {token for model in self.vocabulary.models if model in self.known for token in self.known[model].ids}
+        for adapter in self.bringing:
+            lost = [token for token in (adapter.tokens.ids if adapter.tokens else ()) if token not in given]
+            if self.save.vocabulary.stated and lost:
+                name = escape(self.recipe.name(adapter.node))
+                lacking = _counted(lost, "of its tokens is not there", "of its tokens are not there")
+                yield Diagnostic(
+                    "MG353",
+                    f"the adapter `{name}` brings tokens that the output does not have: {lacking}",
+                    (Label(self.save.span, "this output has others"),),
+                    ("add them: `tokenizer=union(base, adapter)`, where `adapter = lora(…)`",),
+                    severity="warning",
+                )
 
     def _strangers(self, first: Tokens | None) -> dict[Node, str]:
-        """Return why models do not have the rows of the tokenizer's model; nothing where its tokens are not known."""
+        """Return why models do not have the rows of the tokenizer's model; nothing where its tokens are not known.
+
+        Adapters are among them that bring tokens, and not models that they bring the output's tokens to.
+        """
         if first is None:
             return {}
-        height = self.heights[self.save.tokenizer]
+        (tokenizer, *_) = self.vocabulary.models
+        height = self.heights[tokenizer]
+        fitted = {a.home for a in self.bringing if a.tokens and a.tokens.digest == first.digest and a.height == height}
         return {
             model: _difference(first, tokens) or f"it has {self.heights[model]:,} rows for them, not {height:,}"
             for model, tokens in self.known.items()
+            if (model.op == "model" or self.adapters[model].brings) and (tokenizer.op == "model" or model not in fitted)
             if tokens.digest != first.digest or self.heights[model] != height
         }
 
@@ -155,34 +258,77 @@ class _Aligning:
         help = ("put its `tokenizer.json` beside its weights",)
         raise MergeGraphError(Diagnostic("MG341", message, (Label(self.recipe.spans[model]),), help))
 
+    def _ids(self, model: Node) -> Mapping[str, int]:
+        """Return the rows of tokens in a model; an adapter that names rows of its model has given them these names."""
+        if model.op != "model" and not self.adapters[model].brings:
+            return self._ids(self.adapters[model].home)
+        if model not in self.homes:
+            return self._tokens(model).ids
+        found = dict(self.known[model].ids) if model in self.known else {}
+        taken = set(found.values())
+        for adapter in self.bringing:
+            if adapter.home == model and adapter.tokens is not None:
+                new = ((t, n) for t, n in adapter.tokens.ids.items() if n < self.heights[model] and n not in taken)
+                found = {**dict(new), **found}
+        return found
+
     def _new(self) -> tuple[str, ...]:
         return tuple(row.token for row in self.vocabulary.tokens)
 
-    def _gathers(self, joined: Joined) -> dict[Node, Gather]:
+    def _gathers(self, joined: Joined, strangers: Collection[Node]) -> dict[Node, Gather]:
         """Return the gathers of the models that are merged; a model whose rows are as they should be has none."""
-        merged = [node for node in postorder([self.save.value]) if node.op == "model"]
-        givers = tuple(dict.fromkeys((*self.vocabulary.models, *self.vocabulary.needed, *merged)))
-        own = {model: self._own(self._tokens(model), self.heights[model], joined) for model in givers}
+        merged = [model for model in self.merged if model not in strangers]
+        needed = (*self.vocabulary.models, *self.vocabulary.needed)
+        givers = tuple(dict.fromkeys((*map(self._giver, needed), *merged)))
+        own = {model: self._own(model, joined) for model in givers}
         found = {}
         for model in merged:
             gather = self._gather(model, givers, own, joined)
             if self._changes(model, gather):
                 found[model] = gather
+        for node, adapter in self.adapters.items():
+            if node not in strangers and adapter.home in own:
+                rows = self._adapted(adapter, own[adapter.home], joined)
+                if len(rows) != self.heights[node] or not np.array_equal(rows, np.arange(len(rows))):
+                    kept = np.where(rows < 0, np.arange(len(rows)), -1)
+                    found[node] = _named((node, adapter.home), np.stack([rows, kept]), joined.size)
         return found
 
-    def _own(self, tokens: Tokens, height: int, joined: Joined) -> Rows:
+    def _giver(self, model: Node) -> Node:
+        """Return the model itself, of an adapter that lacks a matrix the model that it belongs to."""
+        adapter = self.adapters.get(model)
+        return model if adapter is None or not adapter.lacking else adapter.home
+
+    def _own(self, model: Node, joined: Joined) -> Rows:
         """Return the row that each token of the output has in a model, -1 where it has none."""
         rows = np.full(joined.rows, -1, dtype=np.int64)
+        ids, height = self._ids(model), self.heights[model]
         for token, number in joined.ids.items():
-            row = tokens.ids.get(token, -1)
-            rows[number] = row if row < height else -1
+            row = ids.get(token, -1)
+            if number < joined.rows:
+                rows[number] = row if row < height else -1
+        if self._keeps_rows and model in (self.vocabulary.models[0], self.adapters[self.vocabulary.models[0]].home):
+            rest = np.arange(joined.size, joined.rows)
+            rows[joined.size :] = np.where(rest < height, rest, -1)
+        return rows
+
+    def _adapted(self, adapter: Spoken, home: Rows, joined: Joined) -> Rows:
+        """Return the row that each token of the output has in an adapter, -1 where that does not change it.
+
+        It does not change rows that the recipe takes from elsewhere.
+        """
+        rows = self._own(adapter.node, joined)
+        for row in self.vocabulary.tokens:
+            number = joined.ids[row.token]
+            if row.force or home[number] < 0:
+                rows[number] = -1
         return rows
 
     def _gather(self, model: Node, givers: Sequence[Node], own: Mapping[Node, Rows], joined: Joined) -> Gather:
         table = {giver: np.full(joined.rows, -1, dtype=np.int64) for giver in givers}
         table[model][:] = own[model]
         absent = own[model] < 0
-        base = self.vocabulary.base
+        base = self._giver(self.vocabulary.base) if self.vocabulary.base is not None else None
         if base is not None:
             given = absent & (own[base] >= 0)
             table[base][given] = own[base][given]
@@ -198,13 +344,14 @@ class _Aligning:
                 if row.model is not None:
                     table[row.model][number] = self._row(row)
         parts = tuple(giver for giver in givers if giver == model or (table[giver] >= 0).any())
-        return _named(parts, np.stack([table[giver] for giver in parts]), joined.size)
+        rows = joined.rows if self._keeps_rows else joined.size
+        return _named(parts, np.stack([table[giver] for giver in parts]), rows)
 
     def _fill_holes(self, table: Mapping[Node, Rows], joined: Joined) -> None:
         """Take the rows of numbers that no token has from the model whose numbers they are."""
-        first = self.vocabulary.models[0]
+        first = self._giver(self.vocabulary.models[0])
         for number in joined.holes:
-            if number < self.heights[first]:
+            if number < min(self.heights[first], joined.rows):
                 table[first][number] = number
 
     def _row(self, row: TokenRow) -> int:

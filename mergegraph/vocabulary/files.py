@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,22 @@ _IDS = re.compile(r"\w+_token_(ids?|index)|(begin_)?suppress_tokens")
 
 
 def token_files(
-    checkpoint: Checkpoint,
+    checkpoints: Sequence[Checkpoint],
     read: Callable[[Path], bytes],
     joined: Joined | None,
     template: ChatTemplate | None,
 ) -> dict[str, bytes]:
-    """Return the files beside the weights of the tokenizer's model, with the tokens and the template of the output."""
+    """Return the files beside the weights of the tokenizer's model, with the tokens and the template of the output.
+
+    An adapter with a tokenizer is the last of two: what else there is comes from its model.
+    """
     changed = joined is not None and joined.changed
-    paths = [p for p in checkpoint.extras if not changed or extra_kind(p) != "tokenizer" or p.as_posix() in KEPT]
-    files = {path.as_posix(): read(checkpoint.member(path)) for path in paths}
+    files: dict[str, bytes] = {}
+    for checkpoint in checkpoints:
+        paths = [p for p in checkpoint.extras if not changed or extra_kind(p) != "tokenizer" or p.as_posix() in KEPT]
+        kinds = {extra_kind(path) for path in paths} & {"tokenizer", "chat template"}
+        files = {name: data for name, data in files.items() if extra_kind(Path(name)) not in kinds}
+        files |= {path.as_posix(): read(checkpoint.member(path)) for path in paths}
     if joined is not None and changed:
         files[TOKENIZER] = joined.text
         _edit(files, lambda settings: _with_tokens(settings, joined.entries()))

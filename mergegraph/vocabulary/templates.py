@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,20 @@ def _commonest(templates: Iterable[ChatTemplate]) -> ChatTemplate | None:
     return max(found, key=lambda template: counts[repr(template.main)], default=None)
 
 
-def differing(recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> Iterator[Diagnostic]:
-    """Yield a warning for every save whose models have different templates, unless it says which it wants."""
+def differing(
+    recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], tokenizers: Sequence[Node]
+) -> Iterator[Diagnostic]:
+    """Yield a warning for every save whose models have different templates, unless it says which it wants.
+
+    There is a tokenizer for each save. One of an adapter, which was made to be another, is not compared.
+    """
     read: dict[Node, ChatTemplate] = {}
-    for save in recipe.saves:
-        if save.template is not None:
+    for save, tokenizer in zip(recipe.saves, tokenizers, strict=True):
+        if save.template is not None or tokenizer.op != "model":
             continue
-        for model in (save.tokenizer, *_merged(save)):
+        for model in (tokenizer, *_merged(save)):
             read.setdefault(model, read_template(checkpoints[model]))
-        own = read[save.tokenizer]
+        own = read[tokenizer]
         others = [m for m in _merged(save) if read[m].given and repr(read[m].main) != repr(own.main)]
         if others:
             yield _differs(recipe, save, others[0], own)

@@ -16,22 +16,22 @@ _NOT_TOKENS = re.compile(
 _NOT_TEXT = {"vision_config", "audio_config", "visual_config"}
 
 
-def vocabulary_tensors(checkpoint: Checkpoint, size: int) -> frozenset[str]:
-    """Return the names of the tensors with a row, or in a vector an element, for each of `size` tokens.
+def vocabulary_tensors(checkpoint: Checkpoint) -> frozenset[str]:
+    """Return the names of the tensors with a row, or in a vector an element, for each token.
 
     They lie outside all layers. Input embeddings and output heads are known by their names and by having enough rows;
     others (biases, embeddings of other names) have as many rows as these, or as `config.json` gives tokens.
     """
     prefixes = [stack.prefix for stack in checkpoint.stacks]
-    outside = [t for name, t in checkpoint.tensors.items() if split_layer(name, prefixes) is None and _fits(t, size)]
+    outside = [t for name, t in checkpoint.tensors.items() if split_layer(name, prefixes) is None and _fits(t)]
     named = {tensor.name for tensor in outside if len(tensor.shape) == 2 and _named(tensor.name)}
     counts = {tensor.shape[0] for tensor in outside if tensor.name in named} | set(_configured(checkpoint.config))
     others = {t.name for t in outside if t.shape[0] in counts and not _NOT_TOKENS.search(t.name) and _is_one(t)}
     return frozenset(named | others)
 
 
-def _fits(tensor: Tensor, size: int) -> bool:
-    return len(tensor.shape) in (1, 2) and tensor.shape[0] > 0 and bool(size)
+def _fits(tensor: Tensor) -> bool:
+    return len(tensor.shape) in (1, 2) and tensor.shape[0] > 0
 
 
 def _named(name: str) -> bool:
