@@ -54,6 +54,7 @@ class Options:
     overwrite: bool = False
     resume: bool = False
     analyze: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Result:
     plan: Plan = field(repr=False)
     analysis: tuple[Measured, ...] = field(repr=False)
     """What every unit of the plan took, stage by stage, where it was asked for."""
+    compile_seconds: float = 0.0
+    """What it took to compile, where that was asked for, before the `seconds` of the merge."""
+    compiled_loops: int = 0
 
 
 def merge(
@@ -87,9 +91,11 @@ def merge(
     folder. MergeGraphError for whatever goes wrong; what was finished can be resumed then.
     """
     # Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it.
+    from mergegraph.execute.compiled import compile_plan
     from mergegraph.execute.run import Output, run_plan
 
     plan = compilation.plan(options.memory, options.workers, loaded=True)
+    compiled = compile_plan(plan) if options.compile else None
     recipe = compilation.recipe
     targets = output_paths(recipe.saves, out)
     layouts = [layout(compilation, index) for index in range(len(recipe.saves))]
@@ -112,9 +118,15 @@ def merge(
         download(compilation.needed, downloading)
         _fetch_small_files(compilation)
         measured = run_plan(
-            plan, checkpoints, outputs, planned(plan), compilation.alignments.tables, analyze=options.analyze
+            plan,
+            checkpoints,
+            outputs,
+            planned(plan),
+            compilation.alignments.tables,
+            analyze=options.analyze,
+            compiled=compiled,
         )
-        warnings = list(measured.warnings)
+        warnings = [*(compiled.warnings if compiled else ()), *measured.warnings]
         finished = []
         read_once = cache(_extra)
         for index, output in enumerate(outputs):
@@ -136,6 +148,7 @@ def merge(
         tuple(warnings),
         plan,
         measured.analysis,
+        *((compiled.seconds, compiled.loops) if compiled else ()),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
-from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
+from mergegraph.cli.options import compile_option, exact_option, memory_option, recipe_argument, workers_option
 from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.save import save_report
 from mergegraph.cli.show import show_diagnostics
@@ -18,6 +18,7 @@ from mergegraph.machine import allow_many_files
 
 if TYPE_CHECKING:
     from mergegraph.compiler import Compilation
+    from mergegraph.merge import Options
 
 Stage = Literal["syntax", "recipe", "graph", "optimized", "plan"]
 Format = Literal["text", "json", "dot", "mermaid", "html"]
@@ -49,6 +50,7 @@ Format = Literal["text", "json", "dot", "mermaid", "html"]
 @memory_option
 @workers_option
 @exact_option
+@compile_option
 def command(
     recipe: Path,
     stage: Stage | None,
@@ -60,6 +62,7 @@ def command(
     memory: int | None,
     workers: int | None,
     exact: bool,
+    compile: bool,
 ) -> None:
     """Show what RECIPE would read, write and need, and why.
 
@@ -74,14 +77,17 @@ def command(
         mergegraph explain ties.merge --analyze --memory 2GB
     """
     from mergegraph.compiler import read_recipe
+    from mergegraph.merge import Options
     from mergegraph.report.explain import explain
 
     compilation = read_recipe(recipe, exact=exact)
     chosen = stage or ("plan" if tensor is None else "recipe")
-    if analyze or out is not None:
+    if analyze or compile or out is not None:
         if not analyze or tensor is not None or chosen != "plan" or form in ("dot", "mermaid"):
-            raise click.UsageError("--analyze shows the whole plan as text, json or html; --out goes with --analyze")
-        text = _analyzed(compilation, form, out, memory, workers)
+            message = "--analyze shows the whole plan as text, json or html; --out and --compile go with --analyze"
+            raise click.UsageError(message)
+        options = Options(memory, workers, analyze=True, compile=compile)
+        text = _analyzed(compilation, form, out, options)
     else:
         text = explain(compilation, chosen, tensor=tensor, format=form, memory=memory, workers=workers)
     if output is None:
@@ -90,9 +96,9 @@ def command(
         save_report(output, text)
 
 
-def _analyzed(compilation: Compilation, form: Format, out: Path | None, memory: int | None, workers: int | None) -> str:
+def _analyzed(compilation: Compilation, form: Format, out: Path | None, options: Options) -> str:
     """Run a merge and return what it took; the output is removed unless `out` says where it is to stay."""
-    from mergegraph.merge import Options, merge
+    from mergegraph.merge import merge
     from mergegraph.report.analysis import analysis_json, analysis_text
     from mergegraph.report.page import page
     from mergegraph.report.plan_json import plan_json
@@ -102,7 +108,6 @@ def _analyzed(compilation: Compilation, form: Format, out: Path | None, memory: 
         # Beside where the output would go, so that the same disk is measured.
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mergegraph-analyze-", dir=".")))
         planned = stack.enter_context(progress("merging"))
-        options = Options(memory, workers, analyze=True)
         result = merge(compilation, out or scratch / "out", options, planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
     if form == "html":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mergegraph.cli.options import exact_option, memory_option, recipe_argument, workers_option
+from mergegraph.cli.options import compile_option, exact_option, memory_option, recipe_argument, workers_option
 from mergegraph.cli.progress import downloading, progress
 from mergegraph.cli.push import private_option, push
 from mergegraph.cli.show import show_diagnostics, show_json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @memory_option
 @workers_option
 @exact_option
+@compile_option
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same recipe stopped.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists, once the new one is complete.")
 @click.option("--push-to", metavar="REPO", help="Upload the finished output to a repository on the Hub.")
@@ -87,13 +88,15 @@ def summary(result: Result) -> dict[str, Any]:
         "planned_peak_bytes": result.planned_peak_bytes,
         "peak_rss_bytes": result.peak_rss_bytes,
         "units": result.units,
+        **({"compile_seconds": round(result.compile_seconds, 3)} if result.compiled_loops else {}),
     }
 
 
 def _sentence(result: Result) -> str:
     paths = ", ".join(escape(str(path)) for path in result.outputs)
+    compiled = f"compiled in {result.compile_seconds:.1f} s, " if result.compiled_loops else ""
     return (
-        f"{paths}: read {format_size(result.bytes_read)}, wrote {format_size(result.bytes_written)} in "
+        f"{paths}: {compiled}read {format_size(result.bytes_read)}, wrote {format_size(result.bytes_written)} in "
         f"{result.seconds:.1f} s, peak memory {format_size(result.peak_rss_bytes)} "
         f"(planned {format_size(result.planned_peak_bytes)})"
     )

@@ -61,6 +61,15 @@ def workers_option(command: F) -> F:
     )(command)
 
 
+def compile_option(command: F) -> F:
+    """Add `--compile`."""
+    return click.option(
+        "--compile",
+        is_flag=True,
+        help="Compile the arithmetic with the C compiler of this machine: faster, and the same bytes.",
+    )(command)
+
+
 def exact_option(command: F) -> F:
     """Add `--no-optimize`."""
     return click.option(

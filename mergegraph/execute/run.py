@@ -15,6 +15,7 @@ from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.reader import FileSet
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape
 from mergegraph.execute.arena import Arena, Pool
+from mergegraph.execute.compiled import Compiled
 from mergegraph.execute.rows import read_rows
 from mergegraph.execute.schedule import run_units
 from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
@@ -166,17 +167,19 @@ def run_plan(
     tables: Mapping[str, Any] = NO_TABLES,
     *,
     analyze: bool = False,
+    compiled: Compiled | None = None,
 ) -> Measured:
     """Execute every unit that is not done yet; the outputs are complete then, and not yet published.
 
-    `tables` are the tables of rows by name. With `analyze` it is measured what each unit takes. Whatever goes
-    wrong is raised after all workers have stopped: MergeGraphError, or KeyboardInterrupt.
+    `tables` are the tables of rows by name. With `analyze` it is measured what each unit takes. `compiled` is the plan
+    compiled, where it is to run so. Whatever goes wrong is raised after all workers have stopped: MergeGraphError, or
+    KeyboardInterrupt.
     """
     started = time.monotonic()
     progress = Progress(report)
     writer = OutputWriter(outputs, progress)
     with CheckpointReader(checkpoints, progress, tables) as reader:
-        execution = _Execution(reader, writer, tables, progress if analyze else None)
+        execution = _Execution(reader, writer, tables, progress if analyze else None, compiled)
         waiting = [rank for rank, unit in enumerate(plan.units) if not all(map(writer.finished, unit.targets))]
         for earlier in plan.before if waiting else ():
             execution.run(earlier, range(len(earlier.units)))
@@ -218,8 +221,10 @@ class _Execution:
         writer: OutputWriter,
         tables: Mapping[str, Any] = NO_TABLES,
         analyzed: Progress | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
         self._analyzed = analyzed
+        self._compiled = compiled
         self._spent: dict[tuple[int, int], UnitMeasured] = {}
         self.reader = reader
         self.writer = writer
@@ -283,7 +288,10 @@ class _Execution:
         if program.state_bytes > LARGE_STATE:
             # What an earlier unit has left in a larger arena would come on top of the state.
             arena.release(unit.peak_bytes - program.state_bytes)
-        return run_compute(unit, program, self.reader, self.writer, arena, self._cancelled, self.totals, self.tables)
+        steps = self._compiled.steps(program) if self._compiled else None
+        return run_compute(
+            unit, program, self.reader, self.writer, arena, self._cancelled, self.totals, self.tables, steps
+        )
 
     def _finished(self, _: int, done: Done) -> None:
         self.nonfinite.update(done.nonfinite)

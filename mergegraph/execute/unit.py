@@ -7,19 +7,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import Arena
+from mergegraph.execute.compiled import Segment, Step, Steps
 from mergegraph.ir.graph import InputRef
 from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, MagnitudeLimit, Tile, count_nonfinite
 from mergegraph.ops import OPS, Locality, Op
 from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window, sample_starts
 from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program
 from mergegraph.write.digest import TensorDigest
+
+Call: TypeAlias = tuple[Callable[..., None], list[tuple[Any, ...]]]
+"""A function, and its arguments for every tile."""
 
 
 class Cancelled(Exception):
@@ -62,15 +66,17 @@ def run_compute(
     cancelled: Event,
     totals: Mapping[str, Any] = MappingProxyType({}),
     tables: Mapping[str, Any] = MappingProxyType({}),
+    steps: Steps | None = None,
 ) -> Done:
     """Compute a unit's tensors and write them. Cancelled when the run ends meanwhile.
 
-    `totals` are the statistics of whole models that have been found, `tables` those of rows.
+    `totals` are the statistics of whole models that have been found, `tables` those of rows. `steps` are what takes the
+    place of the instructions of each phase, where they are compiled.
     """
     try:
         found = (*(totals[name] for name in unit.totals), *(tables[name] for name in unit.tables))
         given = [*unit.keys, *unit.numbers, *found]
-        return _Run(unit, program, inputs, outputs, arena, cancelled, given).run()
+        return _Run(unit, program, inputs, outputs, arena, cancelled, given, steps).run()
     except MergeGraphError as error:
         read = (*unit.inputs, *unit.matrices)
         place = listed(dict.fromkeys(x.name for x in unit.targets or read))
@@ -115,6 +121,7 @@ class _Run:
         arena: Arena,
         cancelled: Event,
         given: Sequence[Any],
+        steps: Steps | None,
     ) -> None:
         self.unit = unit
         self.program = program
@@ -134,34 +141,35 @@ class _Run:
         self.digests = [TensorDigest() for _ in unit.targets]
         self.nonfinite = [0] * len(unit.targets)
         self.loaded: set[int] = set()
+        self.steps = steps or tuple(phase.tiles for phase in program.phases)
 
     def run(self) -> Done:
         for ref, (_, raw) in zip(self.unit.matrices, self.matrices, strict=True):
             self.files.read(ref, 0, raw)
         self._arithmetic(self.program.prologue)
-        for phase in self.program.phases:
-            self._phase(phase)
+        for phase, steps in zip(self.program.phases, self.steps, strict=True):
+            self._phase(phase, steps)
         digests = {target: digest.label for target, digest in zip(self.unit.targets, self.digests, strict=True)}
         counts = zip(self.unit.targets, self.nonfinite, strict=True)
         shares = zip(self.unit.shares, (self.scalars[slot] for slot in self.program.shares), strict=True)
         return Done(digests, {target: count for target, count in counts if count}, tuple(shares))
 
-    def _phase(self, phase: Phase) -> None:
+    def _phase(self, phase: Phase, steps: Sequence[Step]) -> None:
         kernels = {i: self._kernel(i) for i in phase.tiles if _stateful(i)}
-        self._pass(phase, kernels)
+        self._pass(phase, kernels, steps)
         while again := {i: k for i, k in kernels.items() if isinstance(k, MagnitudeLimit) and k.again()}:
             tiles = tuple(i for i in phase.tiles if i.out.kind != "scalar" or i in again)
             scans = {i: self._kernel(i) for i in tiles if _stateful(i) and i not in again}
-            self._pass(replace(phase, tiles=tiles, writes=()), scans | again)
+            self._pass(replace(phase, tiles=tiles, writes=()), scans | again, tiles)
         for instruction, kernel in kernels.items():
             if instruction.out.kind == "scalar":
                 self.scalars[instruction.out.index] = kernel.result()
         self._arithmetic(phase.scalars)
 
-    def _pass(self, phase: Phase, kernels: dict[Instruction, Any]) -> None:
-        """Run the instructions of a phase over the tiles of its inputs."""
+    def _pass(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step]) -> None:
+        """Run the steps of a phase over the tiles of its inputs."""
         if phase.sampled:
-            self._sample(phase, kernels)
+            self._sample(phase, kernels, steps)
             return
         window = phase_window(self.program, phase, self.window)
         written = phase_window(self.program, phase, self.written)
@@ -172,15 +180,16 @@ class _Run:
             for offset in range(0, count, written):
                 part = min(written, count - offset)
                 places = range(offset, offset + part, tile)
-                self._tiles(phase, kernels, [_Spot(start + i, i, min(tile, offset + part - i)) for i in places])
+                spots = [_Spot(start + i, i, min(tile, offset + part - i)) for i in places]
+                self._tiles(phase, kernels, steps, spots)
                 self._write(phase, start + offset, part)
 
-    def _sample(self, phase: Phase, kernels: dict[Instruction, Any]) -> None:
-        """Run the instructions over some of the tiles: where they are held, or read side by side into the window."""
+    def _sample(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step]) -> None:
+        """Run the steps over some of the tiles: where they are held, or read side by side into the window."""
         starts, size = sample_starts(self.program, phase)
         if self.unit.resident:
             self._read(phase, 0, self.elements)
-            self._tiles(phase, kernels, [_Spot(i, i, min(size, self.elements - i)) for i in starts])
+            self._tiles(phase, kernels, steps, [_Spot(i, i, min(size, self.elements - i)) for i in starts])
             return
         step = max(1, phase_window(self.program, phase, self.window) // size)
         for first in range(0, len(starts), step):
@@ -188,7 +197,7 @@ class _Run:
             spots = [_Spot(i, place * size, min(size, self.elements - i)) for place, i in batch]
             for spot in spots:
                 self._read(phase, spot.start, spot.count, spot.offset)
-            self._tiles(phase, kernels, spots)
+            self._tiles(phase, kernels, steps, spots)
 
     def _read(self, phase: Phase, start: int, count: int, offset: int = 0) -> None:
         """Read `count` elements from `start` on into the windows, `offset` elements from their begin."""
@@ -202,21 +211,32 @@ class _Run:
             self.files.read(self.unit.inputs[index], dtype.nbytes(start), buffer)
             self.loaded.add(index)
 
-    def _tiles(self, phase: Phase, kernels: dict[Instruction, Any], spots: Sequence[_Spot]) -> None:
-        """Run the instructions on tiles."""
+    def _tiles(
+        self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step], spots: Sequence[_Spot]
+    ) -> None:
+        """Run the steps on tiles."""
         if self.cancelled.is_set():
             raise Cancelled
         places = [Tile(spot.start, spot.count) for spot in spots]
         views = _Views(self, phase, spots)
-        steps = [self._step(i, kernels.get(i), places, views) for i in phase.tiles]
+        calls = [
+            self._segment(step, views) if isinstance(step, Segment) else self._step(step, kernels, places, views)
+            for step in steps
+        ]
         for number in range(len(spots)):
-            for function, arguments in steps:
+            for function, arguments in calls:
                 function(*arguments[number])
 
+    def _segment(self, segment: Segment, views: _Views) -> Call:
+        """Return a compiled function and its arguments for every tile."""
+        tiles = zip(*(views.of(place) for place in segment.places), strict=True)
+        return segment.function, segment.arguments(tiles, [self._scalar(x) for x in segment.scalars])
+
     def _step(
-        self, instruction: Instruction, kernel: Any, places: Sequence[Tile], views: _Views
-    ) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
+        self, instruction: Instruction, kernels: dict[Instruction, Any], places: Sequence[Tile], views: _Views
+    ) -> Call:
         """Return a kernel and its arguments for every tile."""
+        kernel = kernels.get(instruction)
         if kernel is None:
             operands = [views.of(x) for x in (instruction.out, *instruction.inputs)]
             return _function(instruction), list(zip(*operands, strict=True))

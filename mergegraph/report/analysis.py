@@ -45,6 +45,7 @@ def analysis_text(compilation: Compilation, result: Result) -> str:
         f"analysis of {escape(compilation.source.name)}",
         "",
         f"seconds   {result.seconds:.2f} with {counted(plan.workers, 'worker')}",
+        *_compiled(result),
         f"read      {format_size(result.bytes_read)}, planned {format_size(plan.bytes_read)}",
         f"written   {format_size(result.bytes_written)}, planned {format_size(plan.bytes_written)}",
         f"memory    {format_size(result.peak_rss_bytes)} at most, planned {format_size(plan.planned_peak_bytes)}: "
@@ -53,6 +54,11 @@ def analysis_text(compilation: Compilation, result: Result) -> str:
         *_groups(compilation, plan, result.analysis),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _compiled(result: Result) -> Iterator[str]:
+    if result.compiled_loops:
+        yield f"compiled  {counted(result.compiled_loops, 'loop')} in {result.compile_seconds:.2f} seconds"
 
 
 def _groups(compilation: Compilation, plan: Plan, analysis: Sequence[Measured]) -> Iterator[str]:
@@ -85,6 +91,8 @@ def analysis_json(compilation: Compilation, result: Result) -> dict[str, Any]:
     plan = result.plan
     return {
         "seconds": result.seconds,
+        "compile_seconds": result.compile_seconds,
+        "compiled_loops": result.compiled_loops,
         "bytes_read": result.bytes_read,
         "bytes_written": result.bytes_written,
         "peak_rss_bytes": result.peak_rss_bytes,

@@ -1,0 +1,164 @@
+"""Compile what is pointwise in a plan with the C compiler of the machine.
+
+A compiled loop keeps its values in the registers of the processor, where each kernel writes a tile. It is used only
+where it gives the same bits as the kernels.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ctypes import CDLL, c_float, c_int64, c_void_p
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import torch
+
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.execute.agreement import agrees
+from mergegraph.execute.loops import Loop, cut
+from mergegraph.plan.plan import Plan
+from mergegraph.plan.program import Instruction, Place, Program
+
+COMPILERS = ("cc", "gcc", "clang")
+
+FLAGS = (
+    *("-x", "c", "-w", "-O3", "-march=native", "-shared", "-fPIC", "-nostdlib"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+)
+"""A product and a sum are never rounded at once. What is given up are error numbers and traps, that nobody looks at."""
+
+Function: TypeAlias = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A compiled loop: `function` works on the tiles `places` and with these scalars."""
+
+    places: tuple[Place, ...]
+    scalars: tuple[Place, ...]
+    function: Function
+
+    def arguments(self, tiles: Iterable[Sequence[torch.Tensor]], numbers: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the arguments of `function` for every tile, of which the pieces are given in the order of `places`."""
+        floats = (c_float * len(numbers))(*numbers)
+        addresses = c_void_p * len(self.places)
+        return [(pieces[0].numel(), addresses(*(p.data_ptr() for p in pieces)), floats) for pieces in tiles]
+
+
+Step: TypeAlias = Instruction | Segment
+Steps: TypeAlias = tuple[tuple[Step, ...], ...]
+"""What runs on each tile, phase by phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The loops that take the place of instructions: how many, and the seconds that it took to make them."""
+
+    seconds: float
+    loops: int
+    warnings: tuple[Diagnostic, ...]
+    _steps: Mapping[int, Steps]
+
+    def steps(self, program: Program) -> Steps:
+        """Return the steps of a program."""
+        return self._steps[id(program)]
+
+
+def compile_plan(plan: Plan) -> Compiled:
+    """Compile what is pointwise in all stages of a plan; see `compile_programs`."""
+    return compile_programs([program for stage in (*plan.before, plan) for program in stage.programs])
+
+
+def compile_programs(programs: Sequence[Program]) -> Compiled:
+    """Compile what is pointwise in programs.
+
+    Loops that give other bits than the kernels are left out, with a warning (MG462). MergeGraphError if there is no
+    compiler (MG460), or if it fails (MG461).
+    """
+    started = time.monotonic()
+    drafts = [[list(cut(phase, program)) for phase in program.phases] for program in programs]
+    loops = {x.text: x for phases in drafts for items in phases for x in items if isinstance(x, Loop)}
+    functions = _functions(list(loops.values()))
+    steps = {
+        id(program): tuple(tuple(_steps(items, functions)) for items in phases)
+        for program, phases in zip(programs, drafts, strict=True)
+    }
+    differing = len(loops) - len(functions)
+    warnings = (_differ(differing, len(loops)),) if differing else ()
+    return Compiled(time.monotonic() - started, len(functions), warnings, steps)
+
+
+def _functions(loops: Sequence[Loop]) -> dict[str, Function]:
+    """Return the functions of loops by their text, those left out that do not do what the kernels do."""
+    functions = _built([loop.text for loop in loops]) if loops else []
+    return {loop.text: f for loop, f in zip(loops, functions, strict=True) if agrees(loop, _caller(loop, f))}
+
+
+def _caller(loop: Loop, function: Function) -> Callable[[Sequence[torch.Tensor], Sequence[float]], None]:
+    segment = Segment(loop.places, loop.scalars, function)
+
+    def call(tiles: Sequence[torch.Tensor], numbers: Sequence[float]) -> None:
+        segment.function(*segment.arguments([tiles], numbers)[0])
+
+    return call
+
+
+def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function]) -> Iterator[Step]:
+    for item in items:
+        if isinstance(item, Instruction):
+            yield item
+        elif item.text in functions:
+            # Other loops may have the same text, and other scalars.
+            yield Segment(item.places, item.scalars, functions[item.text])
+        else:
+            yield from item.instructions
+
+
+def _built(texts: Sequence[str]) -> list[Function]:
+    """Compile functions and load them."""
+    kernels = resources.files("mergegraph.kernels").joinpath("pointwise.c").read_text(encoding="utf-8")
+    named = [text.replace("NAME", f"loop{number}", 1) for number, text in enumerate(texts)]
+    with TemporaryDirectory(prefix="mergegraph-") as folder:
+        source, library = Path(folder) / "loops.c", Path(folder) / "loops.so"
+        source.write_text("\n".join([kernels, *named, ""]), encoding="utf-8")
+        command = [_compiler(), *FLAGS, str(source), "-o", str(library)]
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if ended.returncode:
+            raise _failed(next(iter(ended.stderr.splitlines()), f"it ended with {ended.returncode}"))
+        try:
+            loaded = CDLL(str(library))
+        except OSError as error:
+            raise _failed(str(error).replace(str(library), library.name)) from None
+    functions = [loaded[f"loop{number}"] for number in range(len(texts))]
+    for function in functions:
+        function.argtypes, function.restype = (c_int64, c_void_p, c_void_p), None
+    return list(functions)
+
+
+def _compiler() -> str:
+    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if found is None:
+        message = "no C compiler was found to compile the merge with"
+        named = f"{', '.join(COMPILERS[:-1])} or {COMPILERS[-1]}"
+        help = (f"install one, such as Debian's package `gcc`, so that there is a program {named}", _WITHOUT)
+        raise MergeGraphError(Diagnostic("MG460", message, help=help, status=1))
+    return found
+
+
+def _failed(reason: str) -> MergeGraphError:
+    return MergeGraphError(Diagnostic("MG461", f"the C compiler failed: {escape(reason)}", help=(_WITHOUT,), status=1))
+
+
+def _differ(count: int, loops: int) -> Diagnostic:
+    message = f"{count} of {loops} compiled loops give other bits than the kernels, and are not used"
+    help = ("the output is as it should be; another C compiler may make it faster",)
+    return Diagnostic("MG462", message, help=help, severity="warning")
+
+
+_WITHOUT = "leave out `--compile`: the output has the same bytes"

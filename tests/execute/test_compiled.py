@@ -1,0 +1,182 @@
+"""A compiled merge writes the bytes that it writes without compiling, or says why it can't."""
+
+import shutil
+import stat
+from itertools import product
+
+import pytest
+from every_method import EXPRESSIONS, HEADER
+from families import make_family, make_odd_family
+from merging import digest, run, tight
+
+from mergegraph.diagnostics import MergeGraphError
+from mergegraph.dtypes import DTYPES
+from mergegraph.execute import compiled
+from mergegraph.execute.compiled import COMPILERS, Segment, compile_programs
+from mergegraph.execute.loops import LONGEST
+from mergegraph.ir.types import TensorType
+from mergegraph.kernels import POINTWISE
+from mergegraph.plan.program import Instruction, Phase, Place, Program
+
+NO_COMPILER = """\
+error[MG460]: no C compiler was found to compile the merge with
+  = help: install one, such as Debian's package `gcc`, so that there is a program cc, gcc or clang
+  = help: leave out `--compile`: the output has the same bytes"""
+METHODS = (
+    "ties(a, b, c, base=base, density=0.5)",
+    "dare_ties(a, b, c, base=base, density=0.5)",
+    "della(a, b, c, base=base, density=0.5, epsilon=0.1)",
+    "model_stock(a, b, c, base=base)",
+    "slerp(a, b, t=0.3)",
+    "linear(a, b, c, weight=[0.8, 0.7, 0.25])",
+)
+RECIPES = 9
+"""Recipes that all methods are spread over."""
+
+TYPES = (
+    (make_odd_family, "float16", "bfloat16"),
+    (make_family, "float64", "float16"),
+    (make_odd_family, "float32", "float32"),
+)
+
+TILES = [Place("register", 0), Place("register", 1), Place("register", 2)]
+OUT, NUMBER = Place("register", 3), Place("scalar", 0)
+
+
+def compiles():
+    """Tell whether there is a compiler; where there is none, show that asking for one is refused."""
+    if any(map(shutil.which, COMPILERS)):
+        return True
+    with pytest.raises(MergeGraphError) as caught:
+        compile_programs([program([Instruction("negate", OUT, (TILES[0],), ())] * 2)])
+    assert str(caught.value) == NO_COMPILER
+    return False
+
+
+def program(tiles, inputs=("float32",), outputs=("float32",)):
+    """Return a program of one phase."""
+    types = [tuple(TensorType(DTYPES[name], (1000,)) for name in names) for names in (inputs, outputs)]
+    phase = Phase(tuple(range(len(inputs))), tuple(range(len(outputs))), False, False, tuple(tiles), ())
+    return Program((1000,), types[0], (), types[1], (), 0, (), (phase,), 4, 4, 1, 0, 0)
+
+
+@pytest.mark.parametrize("expression", METHODS)
+def test_a_method_writes_the_same_bytes(tmp_path, expression):
+    if not compiles():
+        return
+    make_family(tmp_path, dtype="bfloat16", hidden=128)
+    text = f'{HEADER}save {expression} to "out"'
+    run(tmp_path, text, tmp_path / "eager" / "out", workers=1)
+    result = run(tmp_path, text, tmp_path / "compiled" / "out", workers=2, memory=tight(), compile=True)
+    assert result.compiled_loops > 0
+    assert result.compile_seconds > 0
+    assert not [w for w in result.warnings if w.code == "MG462"]
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
+@pytest.mark.parametrize("first", range(RECIPES))
+def test_methods_that_share_a_recipe_write_the_same_bytes(tmp_path, first):
+    if not compiles():
+        return
+    make, dtype, to = TYPES[first % 3]
+    make(tmp_path, dtype=dtype)
+    saves = [f'save {x} to "{i}" with dtype="{to}"' for i, x in enumerate(EXPRESSIONS[first::RECIPES])]
+    text = HEADER + "\n".join(saves)
+    eager = run(tmp_path, text, tmp_path / "eager")
+    result = run(tmp_path, text, tmp_path / "compiled", compile=True)
+    assert result.warnings == eager.warnings
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
+UNARY = ("negate", "abs", "sign", "sqrt", "majority")
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+def operations(op):
+    """Return programs with an operation on tiles, numbers, and numbers that are known when it runs, in all ways."""
+    if op == "cast":
+        inner = Instruction("cast", OUT, (Place("input", 0),), (("dtype", "float32"),))
+        return [program([inner, written(to)], (source,), (to,)) for source, to in product(FLOATS, FLOATS)]
+    arity = {"zeros": 0, "where": 3, "clamp": 3}.get(op, 1 if op in UNARY else 2)
+    choices = [(tile, -0.7, NUMBER) if arity > 1 else (tile,) for tile in TILES[:arity]]
+    found = [given for given in product(*choices) if not given or any(x in TILES for x in given)]
+    return [program([Instruction(op, OUT, given, ()), written("float32")]) for given in found]
+
+
+def written(dtype):
+    """Return the instruction that writes a result."""
+    return Instruction("cast", Place("output", 0), (OUT,), (("dtype", dtype),))
+
+
+@pytest.mark.parametrize("op", POINTWISE)
+def test_an_operation_gives_the_bits_of_its_kernel(op):
+    if not compiles():
+        return
+    programs = operations(op)
+    found = compile_programs(programs)
+    assert found.warnings == ()
+    assert all(isinstance(step, Segment) for x in programs for steps in found.steps(x) for step in steps)
+
+
+def test_float64_is_rounded_to_16_bits_once():
+    cast = Instruction("cast", Place("output", 0), (Place("input", 0),), (("dtype", "bfloat16"),))
+    rounded = program([cast, cast], ("float64",), ("bfloat16",))
+    found = compile_programs([rounded])
+    assert found.steps(rounded) == ((cast, cast),)
+    assert found.loops == 0
+
+
+def test_long_runs_become_several_loops():
+    if not compiles():
+        return
+    add = [Instruction("add", TILES[i % 3], (TILES[i % 2], 0.1 * i), ()) for i in range(LONGEST + 2)]
+    long = program([*add, Instruction("cast", Place("output", 0), (TILES[0],), (("dtype", "float32"),))])
+    (steps,) = compile_programs([long]).steps(long)
+    assert [type(step) for step in steps] == [Segment, Segment]
+
+
+def test_loops_that_give_other_bits_are_not_used(tmp_path, monkeypatch):
+    if not compiles():
+        return
+    make_family(tmp_path, dtype="float32")
+    text = f'{HEADER}save linear(a, b, c, weight=[0.8, 0.7, 0.25]) to "out"'
+    run(tmp_path, text, tmp_path / "eager" / "out")
+    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-ffp-contract=fast", "-ffast-math"))
+    result = run(tmp_path, text, tmp_path / "compiled" / "out", compile=True)
+    assert str(MergeGraphError(*result.warnings)) == (
+        "warning[MG462]: 1 of 1 compiled loops give other bits than the kernels, and are not used\n"
+        "  = help: the output is as it should be; another C compiler may make it faster"
+    )
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
+def test_a_machine_without_compiler(tmp_path, monkeypatch):
+    make_family(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MergeGraphError) as caught:
+        run(tmp_path, f'{HEADER}save lerp(a, b, t=0.3) to "out"', tmp_path / "out", compile=True)
+    assert str(caught.value) == NO_COMPILER
+    assert caught.value.exit_code == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "base", "c"]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'cc1: error: unknown value' >&2; exit 1", "cc1: error: unknown value"),
+        ("exit 3", "it ended with 3"),
+        (": > ${@: -1}", "loops.so: file too short"),
+    ],
+)
+def test_a_compiler_that_fails(tmp_path, monkeypatch, script, reason):
+    make_family(tmp_path)
+    compiler = tmp_path / "bin" / "cc"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/bash\n{script}\n")
+    compiler.chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", str(compiler.parent))
+    with pytest.raises(MergeGraphError) as caught:
+        run(tmp_path, f'{HEADER}save lerp(a, b, t=0.3) to "out"', tmp_path / "out", compile=True)
+    assert str(caught.value) == (
+        f"error[MG461]: the C compiler failed: {reason}\n  = help: leave out `--compile`: the output has the same bytes"
+    )
