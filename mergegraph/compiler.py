@@ -34,6 +34,9 @@ RUNTIME_BYTES = 330_000_000
 MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
+COMPILING_BYTES = 12_000_000
+"""What compiling leaves in the process, the compiler being another one: measured, with a margin."""
+
 MAX_RECIPE_BYTES = 1 << 20
 
 STANDARD_INPUT = "-"
@@ -155,13 +158,16 @@ class Compilation:
         return tuple(self.checkpoints[model].tensors for model in self.recipe.models)
 
     @paused_collection()
-    def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
+    def plan(
+        self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False, compile: bool = False
+    ) -> Plan:
         """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
 
-        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
+        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured; with
+        `compile` there is room for compiling.
         """
         graph = self.optimized
-        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded))
+        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
@@ -206,9 +212,10 @@ class Compilation:
         return os.path.lexists(self.folder / os.path.expanduser(path))
 
 
-def resources(memory: int | None, workers: int | None, *, loaded: bool) -> Resources:
+def resources(memory: int | None, workers: int | None, *, loaded: bool, compile: bool = False) -> Resources:
     """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`."""
     baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes())
+    baseline += COMPILING_BYTES if compile else 0
     return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
 
 

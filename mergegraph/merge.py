@@ -94,7 +94,7 @@ def merge(
     from mergegraph.execute.compiled import compile_plan
     from mergegraph.execute.run import Output, run_plan
 
-    plan = compilation.plan(options.memory, options.workers, loaded=True)
+    plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
     compiled = compile_plan(plan) if options.compile else None
     recipe = compilation.recipe
     targets = output_paths(recipe.saves, out)

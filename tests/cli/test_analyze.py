@@ -65,7 +65,7 @@ def test_text_and_page_show_it_and_an_output_that_is_named_stays(recipe, tmp_pat
 )
 def test_error_of_what_can_not_be_analyzed(recipe, arguments, capsys):
     assert run(["explain", str(recipe), *arguments]) == 2
-    expected = "--analyze shows the whole plan as text, json or html; --out goes with --analyze"
+    expected = "--analyze shows the whole plan as text, json or html; --out and --compile go with --analyze"
     assert expected in capsys.readouterr().err
 
 

@@ -1,5 +1,7 @@
 """A compiled merge writes the bytes that it writes without compiling, or says why it can't."""
 
+import json
+import re
 import shutil
 import stat
 from itertools import product
@@ -9,6 +11,7 @@ from every_method import EXPRESSIONS, HEADER
 from families import make_family, make_odd_family
 from merging import digest, run, tight
 
+from mergegraph.cli.app import run as command
 from mergegraph.diagnostics import MergeGraphError
 from mergegraph.dtypes import DTYPES
 from mergegraph.execute import compiled
@@ -133,6 +136,20 @@ def test_long_runs_become_several_loops():
     long = program([*add, Instruction("cast", Place("output", 0), (TILES[0],), (("dtype", "float32"),))])
     (steps,) = compile_programs([long]).steps(long)
     assert [type(step) for step in steps] == [Segment, Segment]
+
+
+def test_commands_tell_what_compiling_took(tmp_path, monkeypatch, capsys):
+    if not compiles():
+        return
+    make_family(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.merge").write_text(f'{HEADER}save lerp(a, b, t=0.3) to "out"')
+    assert command(["run", "t.merge", "--compile"]) == 0
+    assert re.match(r"out: compiled in \d+\.\d s, read ", capsys.readouterr().out)
+    assert command(["run", "t.merge", "--compile", "--overwrite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["compile_seconds"] > 0
+    assert command(["explain", "t.merge", "--compile", "--analyze"]) == 0
+    assert re.search(r"\ncompiled  1 loop in \d+\.\d\d seconds\n", capsys.readouterr().out)
 
 
 def test_loops_that_give_other_bits_are_not_used(tmp_path, monkeypatch):
