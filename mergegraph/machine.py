@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from mergegraph.system import usable_processors
 
 _UNLIMITED = 1 << 60
 
 
 def processors() -> int:
     """Return the number of processors this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
+    return max(1, usable_processors())
 
 
 def resident_bytes() -> int:

@@ -15,9 +15,13 @@ from typing import Self
 from mergegraph.checkpoint.faults import fault
 from mergegraph.checkpoint.files import FileIdentity, ended_early, open_regular, unreadable
 from mergegraph.diagnostics import MergeGraphError
+from mergegraph.system import will_read
 
 MAX_OPEN = 512
 """How many files are kept open; more of them are opened again when they are needed."""
+
+PIECE = 1 << 20
+"""Bytes that are read at a time, while as many behind them are fetched."""
 
 
 @dataclass(slots=True)
@@ -59,22 +63,31 @@ class FileSet:
     ) -> None:
         self._close_all()
 
-    def read_into(self, file: int, offset: int, buffer: memoryview) -> None:
+    def read_into(self, file: int, offset: int, buffer: memoryview, ahead: int = 0) -> None:
         """Fill `buffer`, which is contiguous, with the bytes at `offset` of file number `file`. Safe in threads.
 
+        Of the `ahead` bytes behind it, which will be read later, the first are fetched while the caller computes.
         Raises MG531 when the file ends before, MG503 when the system can't read it, MG530 when it was replaced.
         """
         rest = buffer.cast("B")
         with self._held(file) as descriptor:
             while rest:
+                piece = rest[:PIECE]
+                will_read(descriptor, offset + len(piece), min(PIECE, len(rest) - len(piece) + ahead))
                 try:
-                    count = os.preadv(descriptor, [rest], offset)
+                    count = os.preadv(descriptor, [piece], offset)
                 except OSError as error:
                     raise unreadable(self._paths[file], error) from error
                 if count == 0:
                     raise ended_early(self._paths[file], offset)
                 offset += count
                 rest = rest[count:]
+
+    def will_read(self, file: int, offset: int, nbytes: int) -> None:
+        """Have a part of a file fetched that will be read soon. Raises as `read_into`."""
+        with self._held(file) as descriptor:
+            for start in range(offset, offset + nbytes, PIECE):
+                will_read(descriptor, start, min(PIECE, offset + nbytes - start))
 
     def check_unchanged(self) -> None:
         """Raise MG530 for every file that was written to since it was opened or its header was read."""

@@ -33,6 +33,9 @@ NO_TABLES: Mapping[str, Any] = MappingProxyType({})
 LARGE_STATE = 8_000_000
 """Bytes of statistics that matter beside the buffers of a unit: numbers for many rows or columns, masks."""
 
+MOST_AHEAD = 32_000_000
+"""Bytes of each input of the next unit that are fetched into the page cache while a unit computes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -115,8 +118,15 @@ class CheckpointReader:
             self._read(ref, tensor, offset, buffer)
 
     def _read(self, ref: InputRef, tensor: Tensor, offset: int, buffer: memoryview) -> None:
-        self._files.read_into(self._first[ref.model] + tensor.file, tensor.begin + offset, buffer)
+        ahead = min(len(buffer), tensor.nbytes - offset - len(buffer))
+        self._files.read_into(self._first[ref.model] + tensor.file, tensor.begin + offset, buffer, ahead)
         self._progress.read(len(buffer), ref.name)
+
+    def expect(self, ref: InputRef, nbytes: int) -> None:
+        """Have the first bytes of a tensor fetched, which will be read soon; which rows of one are read isn't known."""
+        if not isinstance(ref, RowsRef):
+            tensor = self._checkpoints[ref.model].tensors[ref.name]
+            self._files.will_read(self._first[ref.model] + tensor.file, tensor.begin, min(nbytes, tensor.nbytes))
 
     def nbytes(self, ref: InputRef) -> int:
         """Return the size of a tensor."""
@@ -269,6 +279,8 @@ class _Execution:
         unit = stage.units[rank]
         arena = self._pool.take(unit.peak_bytes)
         try:
+            for later in stage.units[rank + stage.workers : rank + stage.workers + 1]:
+                self._expect(stage, later)
             done = self._unit(stage, unit, arena)
             self.writer.record(done.digests)
             return done
@@ -280,6 +292,15 @@ class _Execution:
             raise self._failures[-1] from error.__cause__
         finally:
             self._pool.give(arena)
+
+    def _expect(self, stage: Plan, unit: Unit) -> None:
+        """Have the windows fetched that a unit begins with."""
+        if isinstance(unit, Copy):
+            sizes = [unit.window] * len(unit.sources)
+        else:
+            sizes = [tensor.dtype.nbytes(unit.window) for tensor in stage.programs[unit.program].inputs]
+        for ref, nbytes in zip(unit.inputs, sizes, strict=True):
+            self.reader.expect(ref, min(nbytes, MOST_AHEAD))
 
     def _unit(self, stage: Plan, unit: Unit, arena: Arena) -> Done:
         if isinstance(unit, Copy):

@@ -17,6 +17,7 @@ from typing import Self
 from safetensors import SafetensorError, safe_open
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
+from mergegraph.system import write_back
 from mergegraph.write import partial as partials
 from mergegraph.write.digest import Buffer
 from mergegraph.write.failures import RESUME, reporting
@@ -111,6 +112,7 @@ class OutputDirectory:
         path = self._path(planned)
         with reporting(path, RESUME), self._files.lend(path) as fd:
             pwrite_all(self._os, fd, buffer, offset)
+            write_back(fd, offset, memoryview(buffer).nbytes)
         self._ledger.touch(path)
 
     def record(self, digests: Mapping[str, str]) -> None:

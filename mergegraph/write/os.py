@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
+from mergegraph import system
+
 
 class Os:
     """The operations themselves. Tests put an object in its place that makes any one of them fail."""
@@ -13,9 +15,9 @@ class Os:
     close = staticmethod(os.close)
     pwrite = staticmethod(os.pwrite)
     preadv = staticmethod(os.preadv)
-    posix_fallocate = staticmethod(os.posix_fallocate)
+    posix_fallocate = staticmethod(system.reserve)
     ftruncate = staticmethod(os.ftruncate)
-    fdatasync = staticmethod(os.fdatasync)
+    fdatasync = staticmethod(system.sync_data)
     fsync = staticmethod(os.fsync)
     flock = staticmethod(fcntl.flock)
     fstat = staticmethod(os.fstat)

@@ -1,0 +1,43 @@
+"""Calls that Linux has and other systems may lack, and advice on the page cache, which changes no byte of anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+
+def will_read(descriptor: int, offset: int, nbytes: int) -> None:
+    """Have bytes of a file fetched that will be read soon, without waiting for them."""
+    _advise(descriptor, offset, nbytes, "POSIX_FADV_WILLNEED")
+
+
+def write_back(descriptor: int, offset: int, nbytes: int) -> None:
+    """Have bytes that were just written sent to the disk, without waiting: a sync then finds little left to do.
+
+    Linux takes the advice that they aren't needed for that, and keeps pages that are still on their way.
+    """
+    _advise(descriptor, offset, nbytes, "POSIX_FADV_DONTNEED")
+
+
+def _advise(descriptor: int, offset: int, nbytes: int, advice: str) -> None:
+    if nbytes > 0 and hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, offset, nbytes, getattr(os, advice))
+
+
+def sync_data(descriptor: int) -> None:
+    """Wait until the data of a file is on the disk, and of its attributes what is needed to find it."""
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
+
+
+def reserve(descriptor: int, offset: int, nbytes: int) -> None:
+    """Give a part of a file its blocks. Raise OSError with ENOSYS where the system has no call for that."""
+    if not hasattr(os, "posix_fallocate"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    os.posix_fallocate(descriptor, offset, nbytes)
+
+
+def usable_processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
