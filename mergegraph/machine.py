@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mergegraph.system import usable_processors
+from mergegraph.system import largest_resident_bytes, physical_bytes, usable_processors
 
 _UNLIMITED = 1 << 60
 
@@ -18,13 +18,13 @@ def processors() -> int:
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this process now."""
-    return _status("VmRSS")
+    """Return the resident memory of this process now; without /proc, the most it has had."""
+    return _status("VmRSS") or largest_resident_bytes()
 
 
 def peak_resident_bytes() -> int:
     """Return the most resident memory this process has had."""
-    return _status("VmHWM")
+    return _status("VmHWM") or largest_resident_bytes()
 
 
 def allow_many_files() -> None:
@@ -37,9 +37,11 @@ def allow_many_files() -> None:
 def available_bytes(root: Path = Path("/")) -> int:
     """Return the memory that this process can still take: what the machine has free, or what its container allows.
 
-    Reads the limits of control groups of version 1 and 2. `root` is where /proc and /sys are looked for.
+    Reads the limits of control groups of version 1 and 2. `root` is where /proc and /sys are looked for; without
+    them it is all memory there is.
     """
-    free = _fields(root / "proc/meminfo").get("MemAvailable", 0) + _resident(root)
+    available = _fields(root / "proc/meminfo").get("MemAvailable")
+    free = physical_bytes() if available is None else available + _resident(root)
     return min([free, *_container_limits(root)])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import sys
 from contextlib import suppress
 
 
@@ -41,3 +43,14 @@ def reserve(descriptor: int, offset: int, nbytes: int) -> None:
 def usable_processors() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def physical_bytes() -> int:
+    """Return the memory of the machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def largest_resident_bytes() -> int:
+    """Return the most resident memory of this process; on Linux, that of the process that started it at the least."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

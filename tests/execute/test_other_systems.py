@@ -1,0 +1,71 @@
+"""A merge on a system that lacks what only Linux has, and what is asked of the page cache."""
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from families import make_odd_family
+from merging import digest, run
+
+RECIPE = 'a = model("./a")\nb = model("./b")\nbase = model("./base")\nsave ties(a, b, base=base, density=0.5) to "out"'
+
+ELSEWHERE = """
+import os, pathlib
+for name in ("posix_fadvise", "posix_fallocate", "fdatasync", "sched_getaffinity", "copy_file_range"):
+    delattr(os, name)
+read_text = pathlib.Path.read_text
+def elsewhere(path, *arguments, **keywords):
+    if str(path).startswith(("/proc", "/sys")):
+        raise FileNotFoundError(path)
+    return read_text(path, *arguments, **keywords)
+pathlib.Path.read_text = elsewhere
+from mergegraph.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("family")
+    make_odd_family(folder)
+    (folder / "ties.merge").write_text(RECIPE)
+    return folder
+
+
+def test_without_what_only_linux_has_the_bytes_are_the_same(family, tmp_path):
+    run(family, RECIPE, tmp_path / "here/out")
+    command = [sys.executable, "-c", ELSEWHERE, "run", str(family / "ties.merge"), str(tmp_path / "there/out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert digest(tmp_path / "there/out") == digest(tmp_path / "here/out")
+
+
+def test_what_is_fetched_ahead_is_read_and_what_is_written_is_sent_to_the_disk(family, tmp_path, monkeypatch):
+    """Only pages of inputs are fetched, those of outputs are sent off, and every byte of their tensors is."""
+    asked = defaultdict(list)
+
+    def note(descriptor, offset, nbytes, advice):
+        asked[advice].append((Path(os.readlink(f"/proc/self/fd/{descriptor}")), offset, nbytes))
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    result = run(family, RECIPE, tmp_path / "out", workers=1)
+    fetched = asked[os.POSIX_FADV_WILLNEED]
+    assert {path.parent.name for path, _, _ in fetched} == {"a", "b", "base"}
+    assert all(offset + nbytes <= path.stat().st_size for path, offset, nbytes in fetched)
+    sent = asked[os.POSIX_FADV_DONTNEED]
+    assert not {path for path, _, _ in sent} & {path for path, _, _ in fetched}
+    assert sum(nbytes for _, _, nbytes in sent) == result.bytes_written
+
+
+def test_advice_that_is_refused_does_no_harm(family, tmp_path, monkeypatch):
+    run(family, RECIPE, tmp_path / "here/out")
+
+    def refuse(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    run(family, RECIPE, tmp_path / "there/out")
+    assert digest(tmp_path / "there/out") == digest(tmp_path / "here/out")
