@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,7 +28,8 @@ from mergegraph.ir.print import expression_lines
 from mergegraph.lower.names import Namer
 from mergegraph.own import own_sources
 from mergegraph.plan.measured import Measured
-from mergegraph.plan.plan import Plan, Planned, silent
+from mergegraph.plan.plan import Plan, Planned, Unit, silent
+from mergegraph.plan.planner import unit_reads, unit_writes
 from mergegraph.recipe.recipe import Save
 from mergegraph.recipe.recipe import donor as model_of
 from mergegraph.recipe.saves import clashes
@@ -68,6 +69,8 @@ class Result:
     planned_peak_bytes: int
     peak_rss_bytes: int
     units: int
+    units_before: int
+    """How many of the units a run that was interrupted had done."""
     warnings: tuple[Diagnostic, ...]
     plan: Plan = field(repr=False)
     analysis: tuple[Measured, ...] = field(repr=False)
@@ -117,11 +120,16 @@ def merge(
             outputs.append(Output(stack.enter_context(directory), shards, save.span))
         download(compilation.needed, downloading)
         _fetch_small_files(compilation)
+        done = [
+            unit
+            for unit in plan.units
+            if all(target.name in outputs[target.save].directory.done for target in unit.targets)
+        ]
         measured = run_plan(
             plan,
             checkpoints,
             outputs,
-            planned(plan),
+            planned(plan, _moved(done, plan, compilation)),
             compilation.alignments.tables,
             analyze=options.analyze,
             compiled=compiled,
@@ -145,10 +153,21 @@ def merge(
         plan.planned_peak_bytes,
         measured.peak_rss_bytes,
         measured.units,
+        len(done),
         tuple(warnings),
         plan,
         measured.analysis,
         *((compiled.seconds, compiled.loops) if compiled else ()),
+    )
+
+
+def _moved(done: Sequence[Unit], plan: Plan, compilation: Compilation) -> int:
+    """Return how many bytes of a plan the units that are done have read and written."""
+    if len(done) == len(plan.units):
+        return plan.bytes_read + plan.bytes_written
+    return sum(
+        unit_reads(unit, plan.programs, compilation.tensor) + unit_writes(unit, plan.programs, compilation.tensor)
+        for unit in done
     )
 
 

@@ -99,4 +99,5 @@ def _sentence(result: Result) -> str:
         f"{paths}: {compiled}read {format_size(result.bytes_read)}, wrote {format_size(result.bytes_written)} in "
         f"{result.seconds:.1f} s, peak memory {format_size(result.peak_rss_bytes)} "
         f"(planned {format_size(result.planned_peak_bytes)})"
+        + (f"; {result.units_before} of {result.units} units were done before" if result.units_before else "")
     )

@@ -27,10 +27,11 @@ SECONDS_BETWEEN_DRAWINGS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """So many bytes to be read and written, in so much memory, if that is bounded."""
+    """So many bytes to be read and written, some of them by a run before, in so much memory, if that is bounded."""
 
     total: int
     budget: int | None = None
+    before: int = 0
 
     def memory(self) -> str:
         used = format_size(resident_bytes())
@@ -42,8 +43,8 @@ def progress(verb: str) -> Iterator[Planned]:
     """Give what starts the display for a plan, and ends it when the run ends; all of it goes to stderr."""
     with _display(verb) as start:
 
-        def planned(plan: Plan) -> Report:
-            return start(_Work(plan.bytes_read + plan.bytes_written, plan.budget_bytes))
+        def planned(plan: Plan, before: int) -> Report:
+            return start(_Work(plan.bytes_read + plan.bytes_written, plan.budget_bytes, before))
 
         yield planned
 
@@ -76,7 +77,7 @@ def _display(verb: str) -> Iterator[Callable[[_Work], Report]]:
     bar = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
 
     def start(work: _Work) -> Report:
-        task = bar.add_task(verb, total=work.total, memory=work.memory(), tensor="")
+        task = bar.add_task(verb, total=work.total, completed=work.before, memory=work.memory(), tensor="")
         bar.start()
 
         def show(count: int, tensor: str) -> None:
@@ -143,9 +144,11 @@ class _Lines:
     def _line(self, count: int, tensor: str) -> None:
         self._done += count
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
-        left = max(0, self._work.total - self._done) / rate if rate else 0.0
+        done, before = self._work.before + self._done, self._work.before
+        left = max(0, self._work.total - done) / rate if rate else 0.0
         click.echo(
-            f"{format_size(self._done)} of {format_size(self._work.total)}, {format_size(int(rate))}/s, "
+            f"{format_size(done)} of {format_size(self._work.total)}"
+            f"{f' ({format_size(before)} were done before)' if before else ''}, {format_size(int(rate))}/s, "
             f"{left:.0f} s left, memory {self._work.memory()}, {escape(tensor)}",
             err=True,
         )

@@ -15,18 +15,21 @@ RECIPES = (".merge", ".yaml", ".yml")
 def save_report(path: Path, report: str | bytes) -> None:
     """Write a report, a text or an image; a report of that name is replaced.
 
-    Raise MG643 where it would replace a recipe or lie among the weights of a model, which are never written to;
-    MG644 where it can't be written.
+    Raise MG643 where it would replace a recipe, MG683 where it would lie among the weights of a model, MG644 where it
+    can't be written.
     """
     refuse_report(path)
     _save(path, report.encode("utf-8") if isinstance(report, str) else report)
 
 
 def refuse_report(path: Path) -> None:
-    """Raise MG643 where a report must not be written; see `save_report`."""
-    if path.suffix in RECIPES or any(path.parent.glob("*.safetensors")):
-        message = "a report is not written over a recipe, nor into the folder of a model"
-        raise MergeGraphError(Diagnostic("MG643", message, place=str(path), help=("choose another file",)))
+    """Raise MG643 or MG683 where a report must not be written; see `save_report`."""
+    if path.suffix in RECIPES:
+        message = f"a report is not written to a file ending {path.suffix}, which is a recipe"
+        raise MergeGraphError(Diagnostic("MG643", message, place=str(path), help=("choose another name",)))
+    if any(path.parent.glob("*.safetensors")):
+        message = "a report is not written into the folder of a model"
+        raise MergeGraphError(Diagnostic("MG683", message, place=str(path), help=("choose another folder",)))
 
 
 def replace_text(path: Path, text: str) -> None:

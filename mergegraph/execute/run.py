@@ -13,7 +13,7 @@ from typing import Any
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.reader import FileSet
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, listed
 from mergegraph.execute.arena import Arena, Pool
 from mergegraph.execute.compiled import Compiled
 from mergegraph.execute.rows import read_rows
@@ -195,14 +195,13 @@ def run_plan(
             execution.run(earlier, range(len(earlier.units)))
         execution.run(plan, waiting)
         reader.check_unchanged()
-    found = sorted(execution.nonfinite.items(), key=lambda item: item[0].name)
     return Measured(
         time.monotonic() - started,
         progress.bytes_read,
         progress.bytes_written,
         peak_resident_bytes(),
         len(plan.units),
-        tuple(_not_finite(target, count) for target, count in found),
+        _not_finite(execution.nonfinite),
         execution.analysis(plan) if analyze else (),
     )
 
@@ -320,10 +319,12 @@ class _Execution:
             self.totals[name] = self.totals.get(name, 0) + share
 
 
-def _not_finite(target: Target, count: int) -> Diagnostic:
-    return Diagnostic(
-        "MG453",
-        f"{count} elements of the merged tensor `{escape(target.name)}` are NaN or infinite",
-        help=("an input has such elements, or `dtype` is too narrow for the values",),
-        severity="warning",
-    )
+def _not_finite(found: Mapping[Target, int]) -> tuple[Diagnostic, ...]:
+    """Return a warning of the tensors with elements that are NaN or infinite, if there are any, the worst first."""
+    if not found:
+        return ()
+    names = dict.fromkeys(t.name for t in sorted(found, key=lambda t: (-found[t], t.name, t.save)))
+    tensors = f"{len(found)} merged tensors" if len(found) > 1 else "a merged tensor"
+    message = f"{sum(found.values())} elements of {tensors} are NaN or infinite: {listed(names)}"
+    help = ("an input has such elements, or `dtype` is too narrow for the values",)
+    return (Diagnostic("MG453", message, help=help, severity="warning"),)

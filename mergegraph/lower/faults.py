@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape, listed, suggest
 from mergegraph.dtypes import Dtype
@@ -25,7 +25,7 @@ class Faults:
         self._left_out: dict[tuple[Node, Save], list[str]] = defaultdict(list)
         self._kept: dict[tuple[Save, Dtype], list[str]] = defaultdict(list)
         self._shapes: dict[Node, list[str]] = defaultdict(list)
-        self._outside: dict[Node, list[str]] = defaultdict(list)
+        self._outside: dict[Node, dict[str, None]] = defaultdict(dict)
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
         self._warnings: list[Diagnostic] = []
         self._problems: dict[tuple[Node, str], str] = {}
@@ -50,7 +50,7 @@ class Faults:
 
     def outside(self, ramp: Node, name: str) -> None:
         """Record that a ramp has no value for a tensor."""
-        self._outside[ramp].append(name)
+        self._outside[ramp][name] = None
 
     def arithmetic(self, node: Node, name: str, inputs: Sequence[Node]) -> None:
         """Record that a tensor has a type that no arithmetic is defined on."""
@@ -121,11 +121,10 @@ class Faults:
         for node, names in self._arithmetic.items():
             help = ("convert the model to float16, bfloat16 or float32 first", "or copy these tensors with `select`")
             yield self._at(node, "MG303", f"no arithmetic is defined on {_count(names)}: {listed(names)}", help)
-        for ramp, names in self._outside.items():
+        for ramp, tensors in self._outside.items():
             help = ("give them a value: `ramp(…, outside=0.5)`", "or a case of their own in a `select`")
-            yield self._at(
-                ramp, "MG322", f"`ramp` has no value for {_count(names)} outside layers: {listed(names)}", help
-            )
+            message = f"`ramp` has no value for {_count(tensors)} outside layers: {listed(tensors)}"
+            yield self._at(ramp, "MG322", message, help)
 
     def _lacking(self, model: Node, save: Save, names: Sequence[str]) -> Diagnostic:
         message = f"`{self.recipe.name(model)}` lacks {_count(names)} that other inputs have: {listed(names)}"
@@ -176,5 +175,5 @@ def _counted(layers: int) -> str:
     return f"{layers} layers" if layers != 1 else "1 layer"
 
 
-def _count(names: Sequence[str]) -> str:
+def _count(names: Collection[str]) -> str:
     return f"{len(names)} tensors" if len(names) > 1 else "a tensor"

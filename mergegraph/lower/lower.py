@@ -36,7 +36,7 @@ from mergegraph.ir.types import TensorType, Type
 from mergegraph.keys import random_bits_key
 from mergegraph.lower.changes import Aligned, changed_by
 from mergegraph.lower.faults import Faults
-from mergegraph.lower.fields import OutsideLayers, field_value
+from mergegraph.lower.fields import field_value
 from mergegraph.lower.names import Namer
 from mergegraph.ops import OPS, Op
 from mergegraph.ops.cast import cast
@@ -419,11 +419,9 @@ class Lowering:
                     self._check_globs(inner, node)
                 if inner.op == "ramp":
                     self._check_length(inner, node)
-        try:
-            value = field_value(child, name, self.namer.names(node), self.namer)
-        except OutsideLayers as error:
-            self.faults.outside(error.ramp, name)
-            raise Unlowerable from None
+        value = field_value(
+            child, name, self.namer.names(node), self.namer, lambda ramp: self.faults.outside(ramp, name)
+        )
         if value not in self._constants:
             self._constants[value] = const(value)
         return self._constants[value] if value else const(value)

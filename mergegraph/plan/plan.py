@@ -105,11 +105,11 @@ class Plan:
 Report: TypeAlias = Callable[[int, str], None]
 """Is told of every number of bytes read or written, and of which tensor, in any thread."""
 
-Planned: TypeAlias = Callable[[Plan], Report]
-"""Is called with a plan before anything is read."""
+Planned: TypeAlias = Callable[[Plan, int], Report]
+"""Is called with a plan before anything is read, and with how many of its bytes an earlier run has moved."""
 
 
-def silent(_: Plan) -> Report:
+def silent(_plan: Plan, _before: int) -> Report:
     """Tell nobody."""
     return lambda _count, _tensor: None
 

@@ -198,9 +198,6 @@ def _summary(
     places: Places,
 ) -> Plan:
     peaks = sorted((unit.peak_bytes for unit in units), reverse=True)
-    targets = [(programs[u.program], u) for u in units if isinstance(u, Compute)]
-    written = sum(t.nbytes for program, _ in targets for t in program.outputs)
-    written += sum(places(u.sources[0]).nbytes for u in units if isinstance(u, Copy))
     return Plan(
         programs=programs,
         units=units,
@@ -211,7 +208,7 @@ def _summary(
         lower_bound_bytes=resources.baseline + need,
         optimal=all(program.registers == program.register_bound for program in programs),
         bytes_read=sum(unit_reads(unit, programs, places) for unit in units),
-        bytes_written=written,
+        bytes_written=sum(unit_writes(unit, programs, places) for unit in units),
         input_bytes=sum(places(ref).nbytes for ref in dict.fromkeys(_refs(units))),
         dearest=max(range(len(units)), key=lambda i: units[i].peak_bytes, default=0),
     )
@@ -229,3 +226,10 @@ def unit_reads(unit: Unit, programs: Sequence[Program], places: Places) -> int:
     program = programs[unit.program]
     shares = ((phase_elements(program, phase) / max(1, program.elements), phase.reads) for phase in program.phases)
     return held + sum(round(places(unit.inputs[i]).nbytes * share) for share, reads in shares for i in reads)
+
+
+def unit_writes(unit: Unit, programs: Sequence[Program], places: Places) -> int:
+    """Return how many bytes a unit writes."""
+    if isinstance(unit, Copy):
+        return places(unit.sources[0]).nbytes
+    return sum(tensor.nbytes for tensor in programs[unit.program].outputs)

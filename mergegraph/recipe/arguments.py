@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mergegraph.diagnostics import Label, Span, did_you_mean
+from mergegraph.diagnostics import Label, Span, did_you_mean, suggest
 from mergegraph.recipe.scope import Findings
 from mergegraph.recipe.values import Value
 from mergegraph.syntax import nodes as s
@@ -44,16 +44,24 @@ def match(call: s.Call, arguments: Evaluated, slots: Sequence[Slot], findings: F
     for argument, value in arguments:
         if argument.name is not None:
             _match_named(call, argument, value, slots, given, findings)
-    for slot in slots:
-        if slot.required and slot.name not in given:
-            findings.error(
-                "MG211",
-                f"`{call.function.name}` needs `{slot.name}`",
-                call.span,
-                f"`{slot.name}` is not given",
-                help=(_wanting(call.function.name, slot),),
-            )
+    for slot in _missing(arguments, slots, given):
+        findings.error(
+            "MG211",
+            f"`{call.function.name}` needs `{slot.name}`",
+            call.span,
+            f"`{slot.name}` is not given",
+            help=(_wanting(call.function.name, slot),),
+        )
     return given if len(findings.diagnostics) == before else None
+
+
+def _missing(arguments: Evaluated, slots: Sequence[Slot], given: Mapping[str, Given]) -> list[Slot]:
+    """Return the parameters that have to be given and are not, but those that a name which is none was meant for."""
+    names = [slot.name for slot in slots]
+    unknown = [a.name.name for a, _ in arguments if a.name is not None and a.name.name not in names]
+    missing = [slot for slot in slots if slot.required and slot.name not in given]
+    meant = {suggest(name, names) for name in unknown}
+    return [slot for slot in missing if slot.name not in meant] if len(missing) > len(unknown) else []
 
 
 def signature(slots: Sequence[Slot]) -> str:

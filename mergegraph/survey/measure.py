@@ -67,7 +67,7 @@ def measure(
         lambda ref: checkpoints[ref.model].tensors[ref.name],
         resources(memory, workers, loaded=True),
     )
-    totals, measured = run_survey(found, checkpoints, planned(found))
+    totals, measured = run_survey(found, checkpoints, planned(found, 0))
     answers = {name: tuple(map(float, numbers)) for name, numbers in totals.items()}
     return Survey(answers, measured.seconds, measured.bytes_read, found.planned_peak_bytes, measured.peak_rss_bytes)
 

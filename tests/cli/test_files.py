@@ -20,13 +20,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["mean.merge", "a/model.safetensors", "a/config.json", "new.yaml"])
-def test_a_report_replaces_no_recipe_and_no_model(folder, capsys, name):
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("mean.merge", "MG643]: a report is not written to a file ending .merge, which is a recipe"),
+        ("new.yaml", "MG643]: a report is not written to a file ending .yaml, which is a recipe"),
+        ("a/model.safetensors", "MG683]: a report is not written into the folder of a model"),
+        ("a/config.json", "MG683]: a report is not written into the folder of a model"),
+    ],
+)
+def test_a_report_replaces_no_recipe_and_no_model(folder, capsys, name, error):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run(["explain", "mean.merge", "-o", name]) == 1
     assert capsys.readouterr().err == (
-        "error[MG643]: a report is not written over a recipe, nor into the folder of a model\n"
-        f"  --> {name}\n  = help: choose another file\n\n"
+        f"error[{error}\n  --> {name}\n  = help: choose another {'name' if 'MG643' in error else 'folder'}\n\n"
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -87,3 +87,31 @@ def test_an_extraction_shows_how_far_it_is(folder):
     )
     assert found
     assert found[1] == found[2]
+
+
+def test_a_resumed_run_tells_what_was_done_before(folder):
+    """The first run is killed when it has finished a tensor; the second counts from there on, and says so."""
+    kill = """
+import os
+from mergegraph.write import directory
+record = directory.OutputDirectory.record
+def recorded(self, digests):
+    record(self, digests)
+    self.flush()
+    if len(self.done) >= 4:
+        os._exit(9)
+directory.OutputDirectory.record = recorded
+"""
+    words = ("run", "mean.merge", "--workers", "1", "--memory", "900MB")
+    killed = subprocess.run([sys.executable, "-c", kill + CHILD, *words], cwd=folder, capture_output=True, text=True)
+    assert killed.returncode == 9, killed.stderr
+    command = [sys.executable, "-c", CHILD, *words, "--resume"]
+    resumed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert resumed.stdout.endswith("; 4 of 21 units were done before\n")
+    found = [
+        re.match(r"([\d.]+) k?B of 136 KB \(([\d.]+) KB were done before\), .*", line, re.IGNORECASE)
+        for line in resumed.stderr.splitlines()
+    ]
+    assert found
+    assert all(match and float(match[1]) > float(match[2]) for match in found)
+    assert "before" not in on_a_terminal(folder, *words, "--overwrite")[0]
