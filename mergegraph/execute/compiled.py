@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ctypes import CDLL, c_float, c_int64, c_void_p
+from ctypes import CDLL, c_double, c_float, c_int64, c_uint64, c_void_p
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Any, TypeAlias
 import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
-from mergegraph.execute.agreement import agrees
+from mergegraph.execute.agreement import Value, agrees
 from mergegraph.execute.loops import Loop, cut
+from mergegraph.kernels import BLOCK, Tile
 from mergegraph.plan.plan import Plan
 from mergegraph.plan.program import Instruction, Place, Program
 
@@ -38,17 +39,29 @@ Function: TypeAlias = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A compiled loop: `function` works on the tiles `places` and with these scalars."""
+    """A compiled loop: `function` works on the tiles `places`, with these scalars and random masks."""
 
     places: tuple[Place, ...]
     scalars: tuple[Place, ...]
+    draws: tuple[Instruction, ...]
     function: Function
 
-    def arguments(self, tiles: Iterable[Sequence[torch.Tensor]], numbers: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def arguments(
+        self, where: Sequence[Tile], tiles: Iterable[Sequence[torch.Tensor]], value: Value
+    ) -> list[tuple[Any, ...]]:
         """Return the arguments of `function` for every tile, of which the pieces are given in the order of `places`."""
-        floats = (c_float * len(numbers))(*numbers)
-        addresses = c_void_p * len(self.places)
-        return [(pieces[0].numel(), addresses(*(p.data_ptr() for p in pieces)), floats) for pieces in tiles]
+        numbers = _array(c_float, [value(x) for x in self.scalars])
+        keys = _array(c_uint64, [value(draw.inputs[1]) for draw in self.draws])
+        densities = _array(c_double, [value(draw.inputs[0]) for draw in self.draws])
+        assert not self.draws or all(tile.start % BLOCK + tile.count <= BLOCK for tile in where)
+        return [
+            (tile.count, tile.start, _array(c_void_p, [x.data_ptr() for x in pieces]), numbers, keys, densities)
+            for tile, pieces in zip(where, tiles, strict=True)
+        ]
+
+
+def _array(kind: Any, values: Sequence[Any]) -> Any:
+    return (kind * len(values))(*values)
 
 
 Step: TypeAlias = Instruction | Segment
@@ -100,13 +113,17 @@ def _functions(loops: Sequence[Loop]) -> dict[str, Function]:
     return {loop.text: f for loop, f in zip(loops, functions, strict=True) if agrees(loop, _caller(loop, f))}
 
 
-def _caller(loop: Loop, function: Function) -> Callable[[Sequence[torch.Tensor], Sequence[float]], None]:
-    segment = Segment(loop.places, loop.scalars, function)
+def _caller(loop: Loop, function: Function) -> Callable[[Tile, Sequence[torch.Tensor], Value], None]:
+    segment = _segment(loop, function)
 
-    def call(tiles: Sequence[torch.Tensor], numbers: Sequence[float]) -> None:
-        segment.function(*segment.arguments([tiles], numbers)[0])
+    def call(tile: Tile, pieces: Sequence[torch.Tensor], value: Value) -> None:
+        function(*segment.arguments([tile], [pieces], value)[0])
 
     return call
+
+
+def _segment(loop: Loop, function: Function) -> Segment:
+    return Segment(loop.places, loop.scalars, loop.draws, function)
 
 
 def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function]) -> Iterator[Step]:
@@ -115,7 +132,7 @@ def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function
             yield item
         elif item.text in functions:
             # Other loops may have the same text, and other scalars.
-            yield Segment(item.places, item.scalars, functions[item.text])
+            yield _segment(item, functions[item.text])
         else:
             yield from item.instructions
 
@@ -137,7 +154,7 @@ def _built(texts: Sequence[str]) -> list[Function]:
             raise _failed(str(error).replace(str(library), library.name)) from None
     functions = [loaded[f"loop{number}"] for number in range(len(texts))]
     for function in functions:
-        function.argtypes, function.restype = (c_int64, c_void_p, c_void_p), None
+        function.argtypes, function.restype = (c_int64, c_int64, *[c_void_p] * 4), None
     return list(functions)
 
 

@@ -16,15 +16,17 @@ from mergegraph.plan.program import Instruction, Operand, Phase, Place, Program
 LONGEST = 256
 """The most instructions of a loop: the time that a compiler takes grows faster than their number."""
 
+DRAW = "random_mask"
+
 C_TYPES = {"float64": "double", "float32": "float", "float16": "u16", "bfloat16": "u16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Instructions that follow each other, and the C function of them: of a number of elements, of tiles, of scalars.
+    """Instructions that follow each other, and the C function of them on tiles and scalars.
 
-    It works on the tiles `places`, which have these `dtypes`, and writes those that are `stored`. `NAME` stands in the
-    text for the name of the function.
+    It works on the tiles `places`, which have these `dtypes`, and writes those that are `stored`. `draws` are the
+    random masks among the instructions. `NAME` stands in the text for the name of the function.
     """
 
     instructions: tuple[Instruction, ...]
@@ -32,13 +34,14 @@ class Loop:
     dtypes: tuple[Dtype, ...]
     stored: tuple[Place, ...]
     scalars: tuple[Place, ...]
+    draws: tuple[Instruction, ...]
     text: str
 
 
 def cut(phase: Phase, program: Program) -> Iterator[Instruction | Loop]:
     """Yield the instructions of a phase in order, where two or more that C can express follow each other as loops."""
     needed = _needed_after(phase.tiles)
-    for expressible, group in groupby(enumerate(phase.tiles), lambda item: _expressible(item[1], program)):
+    for expressible, group in groupby(enumerate(phase.tiles), lambda item: _expressible(item[1], phase, program)):
         items = list(group)
         for start in range(0, len(items), LONGEST):
             part = items[start : start + LONGEST]
@@ -59,8 +62,11 @@ def _needed_after(instructions: Sequence[Instruction]) -> list[frozenset[Place]]
     return found[::-1]
 
 
-def _expressible(instruction: Instruction, program: Program) -> bool:
+def _expressible(instruction: Instruction, phase: Phase, program: Program) -> bool:
     """Tell whether C has the operation, on these types."""
+    if instruction.op == DRAW:
+        # Tiles of whole rows may lie in several blocks.
+        return not phase.rows and _dtype(instruction.out, program) is FLOAT32
     if instruction.op not in POINTWISE or OPS[instruction.op].kernel is not None:
         return False
     tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
@@ -90,6 +96,7 @@ class _Writer:
         self.values: dict[Place, str] = {}
         self.places: dict[Place, None] = {}
         self.scalars: dict[Place, str] = {}
+        self.draws: list[Instruction] = []
 
     def loop(self, instructions: Sequence[Instruction], needed: frozenset[Place]) -> Loop:
         """Return the loop of these instructions, after which the tiles `needed` are read."""
@@ -101,7 +108,8 @@ class _Writer:
         self.lines += [f"{place}[i] = {self.values[place]};" for place in stored]
         dtypes = [_dtype(place, self.program) for place in self.places]
         places, scalars = tuple(self.places), tuple(self.scalars)
-        return Loop(tuple(instructions), places, tuple(dtypes), tuple(stored), scalars, self._text(dtypes))
+        draws, text = tuple(self.draws), self._text(dtypes)
+        return Loop(tuple(instructions), places, tuple(dtypes), tuple(stored), scalars, draws, text)
 
     def _assign(self, place: Place, expression: str) -> None:
         name = f"v{len(self.lines)}"
@@ -110,6 +118,9 @@ class _Writer:
 
     def _expression(self, instruction: Instruction) -> str:
         op, inputs = instruction.op, instruction.inputs
+        if op == DRAW:
+            self.draws.append(instruction)
+            return f"op_{op}(d{len(self.draws) - 1}, place + (u32)i)"
         operands = [self._operand(x) for x in inputs]
         tiles = [_is_tile(x) for x in inputs]
         if op == "cast":
@@ -137,9 +148,15 @@ class _Writer:
         types = zip(self.places, dtypes, strict=True)
         return "\n".join(
             [
-                "void NAME(i64 count, void *const *places, const float *numbers) {",
+                "void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys,",
+                "          const double *densities) {",
+                "  const u32 place = start % 65536;",
                 *(f"  {C_TYPES[dtype.name]} *restrict {x} = places[{i}];" for i, (x, dtype) in enumerate(types)),
                 *(f"  const float {name} = numbers[{i}];" for i, name in enumerate(self.scalars.values())),
+                *(
+                    f"  const struct draw d{i} = drawn(keys[{i}], densities[{i}], start);"
+                    for i in range(len(self.draws))
+                ),
                 "  for (i64 i = 0; i < count; i++) {",
                 *(f"    {line}" for line in self.lines),
                 "  }",

@@ -220,17 +220,19 @@ class _Run:
         places = [Tile(spot.start, spot.count) for spot in spots]
         views = _Views(self, phase, spots)
         calls = [
-            self._segment(step, views) if isinstance(step, Segment) else self._step(step, kernels, places, views)
+            self._segment(step, places, views)
+            if isinstance(step, Segment)
+            else self._step(step, kernels, places, views)
             for step in steps
         ]
         for number in range(len(spots)):
             for function, arguments in calls:
                 function(*arguments[number])
 
-    def _segment(self, segment: Segment, views: _Views) -> Call:
+    def _segment(self, segment: Segment, places: Sequence[Tile], views: _Views) -> Call:
         """Return a compiled function and its arguments for every tile."""
-        tiles = zip(*(views.of(place) for place in segment.places), strict=True)
-        return segment.function, segment.arguments(tiles, [self._scalar(x) for x in segment.scalars])
+        pieces = zip(*(views.of(place) for place in segment.places), strict=True)
+        return segment.function, segment.arguments(places, pieces, self._scalar)
 
     def _step(
         self, instruction: Instruction, kernels: dict[Instruction, Any], places: Sequence[Tile], views: _Views

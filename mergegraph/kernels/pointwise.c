@@ -3,6 +3,7 @@
    Masks are 0.0f and 1.0f. To be compiled without contraction: a product and a sum are two roundings. */
 
 typedef __INT64_TYPE__ i64;
+typedef __UINT64_TYPE__ u64;
 typedef __INT32_TYPE__ i32;
 typedef __UINT32_TYPE__ u32;
 typedef __UINT16_TYPE__ u16;
@@ -45,6 +46,34 @@ INLINE float op_max(float x, float y) { return (x > y || x != x ? x : y) + 0.0f;
 
 INLINE float op_clamp_numbers(float x, float low, float high) { return op_min_number(op_max_number(x, low), high); }
 INLINE float op_clamp(float x, float low, float high) { return op_min(op_max(x, low), high); }
+
+/* The random masks of random.py, in a tile that lies in one block: what its elements are hashed with and compared to. */
+struct draw { u32 flipped, factor, limit, any; };
+
+INLINE u64 splitmix(u64 z) {
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return z ^ z >> 31;
+}
+
+INLINE struct draw drawn(u64 key, double density, i64 start) {
+  u64 mixed = splitmix(splitmix(key) + ((u64)start / 65536 + 1) * 0x9e3779b97f4a7c15u);
+  double share = density > 0.0 ? density < 1.0 ? density : 1.0 : 0.0;
+  double bound = share * 0x1p32 + 0x1p52 - 0x1p52; /* to the nearest integer */
+  struct draw found = {(u32)mixed, (u32)(mixed >> 32) | 1, (u32)((i64)bound - 1) ^ 0x80000000u, bound > 0.0};
+  return found;
+}
+
+INLINE float op_random_mask(struct draw draw, u32 place) {
+  u32 hash = place ^ place >> 16;
+  hash *= 0x7feb352du;
+  hash ^= hash >> 15;
+  hash *= 0x846ca68bu;
+  hash ^= hash >> 16;
+  u32 x = (((hash & 0xffff0000u) | place) ^ draw.flipped) * draw.factor;
+  x = (x ^ x >> 15) * 0x846ca68bu;
+  return ((i32)x <= (i32)draw.limit) & draw.any ? 1.0f : 0.0f;
+}
 
 /* Casts go by way of float32. They round to nearest, ties to even; to a narrower type any NaN becomes the default one. */
 INLINE float from_float32(float x) { return x; }

@@ -121,6 +121,17 @@ def test_an_operation_gives_the_bits_of_its_kernel(op):
     assert all(isinstance(step, Segment) for x in programs for steps in found.steps(x) for step in steps)
 
 
+def test_a_random_mask_is_drawn_in_the_loop():
+    if not compiles():
+        return
+    drawn = [Instruction("random_mask", tile, (0.5, NUMBER), (("shape", (1000,)),)) for tile in TILES[:2]]
+    kept = Instruction("multiply", OUT, (TILES[0], 0.5), ())
+    masks = program([*drawn, kept, written("float32")])
+    found = compile_programs([masks])
+    assert found.warnings == ()
+    assert [type(step) for step in found.steps(masks)[0]] == [Segment]
+
+
 def test_float64_is_rounded_to_16_bits_once():
     cast = Instruction("cast", Place("output", 0), (Place("input", 0),), (("dtype", "bfloat16"),))
     rounded = program([cast, cast], ("float64",), ("bfloat16",))
