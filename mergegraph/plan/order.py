@@ -9,7 +9,7 @@ from functools import cache
 from mergegraph.plan.liveness import Liveness, Task
 from mergegraph.plan.search import OutOfEffort, Search
 
-EFFORT = 1_000_000
+EFFORT = 200_000
 """What the exact search may cost before it gives up: tasks of the sets it visits, and steps it looks at."""
 
 
