@@ -19,7 +19,8 @@ from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistog
 from mergegraph.kernels.matrix import ColumnDot, SpreadColumns, SpreadRows
 from mergegraph.kernels.packing import PackedMask, UnpackedMask
 from mergegraph.kernels.pointwise import POINTWISE
-from mergegraph.kernels.random import RandomMask, Uniform
+from mergegraph.kernels.random import RandomMask
+from mergegraph.kernels.ranked import RankedMask
 from mergegraph.kernels.rows import RowDivergences, RowDot, RowRanks
 from mergegraph.kernels.sums import Count, Extreme, count_nonfinite, gathered
 from mergegraph.kernels.threads import single_threaded
@@ -52,7 +53,7 @@ SCANS: Mapping[str, Any] = MappingProxyType(
     {
         "threshold": Threshold,
         "random_mask": RandomMask,
-        "uniform": Uniform,
+        "ranked_mask": RankedMask,
         "unpacked_mask": UnpackedMask,
         "held": Held,
         "row_ranks": RowRanks,

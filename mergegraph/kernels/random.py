@@ -36,8 +36,10 @@ class RandomBits:
         ops: Any = library(bits)
         ops.bitwise_xor(raw(_seeds(device))[place : place + count], signed(first), out=x)
         x *= signed(second)
-        ops.bitwise_right_shift(x, 15, out=shifted)
-        shifted &= (1 << 17) - 1
+        if ops is np:
+            np.right_shift(x.view(np.uint32), 15, out=shifted.view(np.uint32))
+        else:
+            torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_((1 << 17) - 1)
         x ^= shifted
         x *= signed(_MULTIPLIER)
         return bits
@@ -51,7 +53,7 @@ class RandomMask:
 
     def __init__(self, scalars: tuple[float, int]) -> None:
         density, key = scalars
-        self._bound = _bound(density)
+        self._bound = bound(density)
         self._bits = RandomBits(key)
 
     def update(self, tile: Tile, out: torch.Tensor) -> None:
@@ -61,26 +63,24 @@ class RandomMask:
             return
         flat = out.view(-1)
         for block, place, part in tile.blocks():
-            kept = flat[part]
-            torch.lt(self._bits.draw(block, place, len(kept), out.device), self._bound - (1 << 31), out=kept)
+            bits = raw(self._bits.draw(block, place, part.stop - part.start, out.device))
+            mark(flat[part], below(bits, self._bound))
 
 
-class Uniform:
-    """Draws a multiple of 2⁻²⁴ from 0 to 1, without 1 for each element: its upper 24 bits as a signed number, and ½."""
-
-    def __init__(self, scalars: tuple[int]) -> None:
-        self._bits = RandomBits(scalars[0])
-
-    def update(self, tile: Tile, out: torch.Tensor) -> None:
-        """Write the next tile."""
-        flat = out.view(-1)
-        for block, place, part in tile.blocks():
-            drawn = flat[part]
-            drawn.copy_(self._bits.draw(block, place, len(drawn), out.device).bitwise_right_shift_(8))
-            drawn.mul_(2.0**-24).add_(0.5)
+def below(bits: Any, bound: int, place: int = 0) -> Any:
+    """Tell which bits are, as signed numbers, below `bound − 2³¹`, in scratch memory of the same kind of array."""
+    marks = shared(torch.bool, place, torch.device(bits.device))[: len(bits)]
+    if isinstance(bits, np.ndarray):
+        return np.less(bits, bound - (1 << 31), out=marks.numpy())
+    return torch.lt(bits, bound - (1 << 31), out=marks)
 
 
-def _bound(density: float) -> int:
+def mark(out: torch.Tensor, marks: Any) -> None:
+    """Write bools as ones and zeros. Of bools torch makes floats slowly on CPUs."""
+    out.copy_(torch.as_tensor(marks).view(torch.uint8))
+
+
+def bound(density: float) -> int:
     """Return how many of the 2³² patterns are kept. MergeGraphError (MG452) if the density is NaN."""
     if density != density:
         raise MergeGraphError(Diagnostic("MG452", "the probability to keep an element is NaN", status=1))

@@ -8,14 +8,13 @@ from mergegraph.ir.graph import const_value
 from mergegraph.ir.node import Node
 from mergegraph.ops.add import add
 from mergegraph.ops.declaration import Delta, Fraction, Key, Locality, Scalar, op
-from mergegraph.ops.less import less
 from mergegraph.ops.multiply import multiply
 from mergegraph.ops.packed_mask import packed_mask
 from mergegraph.ops.random_mask import random_mask
+from mergegraph.ops.ranked_mask import ranked_mask
 from mergegraph.ops.rescaling import rescaled
 from mergegraph.ops.row_ranks import row_ranks
 from mergegraph.ops.subtract import subtract
-from mergegraph.ops.uniform import uniform
 from mergegraph.ops.unpacked_mask import unpacked_mask
 
 
@@ -53,8 +52,8 @@ def drop_ranked(
     if length < 2:
         kept = multiply(d, random_mask(density, key, shape=shape))
         return rescaled(d, kept, density, rescale)
-    step = multiply(epsilon, 2.0 / (length - 1))
-    probability = add(multiply(row_ranks(d), step), subtract(density, epsilon))
-    mask = less(uniform(key, shape=shape), probability)
+    low = subtract(density, epsilon)
+    mask = ranked_mask(d, low, add(density, epsilon), key)
     again = multiply(d, unpacked_mask(packed_mask(mask, size=d.tensor.count), shape=shape))
+    probability = add(multiply(row_ranks(d), multiply(epsilon, 2.0 / (length - 1))), low)
     return rescaled(d, multiply(d, mask), probability, rescale, again)

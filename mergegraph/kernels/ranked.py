@@ -1,0 +1,62 @@
+"""Mark elements at random, the larger ones of a row more often, without ranking any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from mergegraph.kernels.bits import MAGNITUDE, raw
+from mergegraph.kernels.random import RandomBits, below, bound, mark
+from mergegraph.kernels.tile import Tile
+
+_MOST = (1 << 32) - 1
+
+
+class RankedMask:
+    """Marks each element with 1 with a probability that grows by rank from `low` to `high` in its row, else with 0.
+
+    An element is kept if its bits are, as a signed number, below `low · 2³² − 2³¹`, and dropped if they are not below
+    `high · 2³² − 2³¹`. Between these they draw another element of the row, all as likely, and it is kept if that one
+    comes before it by magnitude, of equal ones by index: as many of the m − 1 others do as its rank says.
+    """
+
+    def __init__(self, scalars: tuple[float, float, int]) -> None:
+        low, high, key = scalars
+        self._low = min(bound(low), _MOST)
+        self._high = min(max(bound(high), self._low), _MOST)
+        self._bits = RandomBits(key)
+
+    def update(self, tile: Tile, out: torch.Tensor, x: torch.Tensor) -> None:
+        """Write the mask of the next rows, of two elements or more."""
+        flat, patterns, length = out.view(-1), raw(x.view(-1)), x.shape[-1]
+        for block, place, part in tile.blocks():
+            bits = raw(self._bits.draw(block, place, part.stop - part.start, x.device))
+            kept, possible = below(bits, self._low), below(bits, self._high, place=1)
+            possible ^= kept
+            open_ = _indices(possible)
+            steps = self._steps(bits.take(open_), length)
+            kept[open_] = _comes_after(patterns, open_ + part.start, steps, length)
+            mark(flat[part], kept)
+
+    def _steps(self, bits: Any, length: int) -> Any:
+        """Turn bits between the bounds into numbers from 0 to m − 2."""
+        numbers = bits.astype(np.int64) if isinstance(bits, np.ndarray) else bits.long()
+        numbers -= self._low - (1 << 31)
+        numbers *= ((length - 1) << 32) // max(1, self._high - self._low)
+        numbers >>= 32
+        return numbers
+
+
+def _indices(marks: Any) -> Any:
+    return np.flatnonzero(marks) if isinstance(marks, np.ndarray) else torch.nonzero(marks).view(-1)
+
+
+def _comes_after(patterns: Any, index: Any, steps: Any, length: int) -> Any:
+    """Tell whether elements come after those of their row that are so many places behind the next, in a circle."""
+    other = steps + index + 1
+    around = other >= (index // length + 1) * length
+    other -= around * length
+    here, there = patterns.take(index) & MAGNITUDE, patterns.take(other) & MAGNITUDE
+    return (here > there) | (here == there) & around
