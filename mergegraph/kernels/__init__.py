@@ -29,9 +29,9 @@ from mergegraph.kernels.tile import BLOCK, Tile
 
 REDUCTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "sum": partial(sums.BlockSum, sums.copy),
-        "absolute_sum": partial(sums.BlockSum, sums.magnitudes),
-        "dot": partial(sums.BlockSum, sums.products),
+        "sum": partial(sums.BlockSum, sums.copy, sums.narrow),
+        "absolute_sum": partial(sums.BlockSum, sums.magnitudes, sums.narrow),
+        "dot": partial(sums.BlockSum, sums.products, sums.wide),
         "magnitude_histogram": MagnitudeHistogram,
         "magnitude_sample": MagnitudeHistogram,
         "magnitude_limit": MagnitudeLimit,

@@ -22,7 +22,7 @@ class PackedMask:
     def update(self, tile: Tile, mask: torch.Tensor) -> None:
         """Take in the next tile."""
         first, within = divmod(tile.start, 8)
-        marked = (mask.view(-1) != 0).cpu().numpy()
+        marked = mask.view(-1).cpu().numpy().astype(np.bool_)
         # Tiles may meet within a byte.
         packed = np.packbits(np.concatenate([np.zeros(within, np.bool_), marked]) if within else marked)
         self._bits[first : first + packed.size] |= packed

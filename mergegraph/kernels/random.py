@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
-from mergegraph.kernels.bits import library, raw, signed
+from mergegraph.kernels.bits import library, signed
 from mergegraph.kernels.buffers import shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
@@ -26,23 +27,38 @@ class RandomBits:
     """
 
     def __init__(self, key: int) -> None:
-        self._key = key
+        self._key = _splitmix(key & _MASK64)
+        self._rooms: _Rooms | None = None
 
-    def draw(self, block: int, place: int, count: int, device: torch.device) -> torch.Tensor:
-        """Return the random bits of `count` elements from a place of a block, as int32 in scratch memory."""
-        bits = shared(torch.int32, 0, device)[:count]
-        x, shifted = raw(bits), raw(shared(torch.int32, 1, device)[:count])
-        first, second = block_keys(self._key, block)
-        ops: Any = library(bits)
-        ops.bitwise_xor(raw(_seeds(device))[place : place + count], signed(first), out=x)
-        x *= signed(second)
-        if ops is np:
-            np.right_shift(x.view(np.uint32), 15, out=shifted.view(np.uint32))
-        else:
-            torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_((1 << 17) - 1)
-        x ^= shifted
-        x *= signed(_MULTIPLIER)
-        return bits
+    def draw(self, block: int, place: int, count: int, device: torch.device) -> Any:
+        """Return the random bits of `count` elements from a place of a block: raw int32, in scratch memory."""
+        rooms = self._rooms = self._rooms or _rooms(device)
+        x, shifted = rooms.bits[:count], rooms.shifted[:count]
+        drawn = _splitmix(self._key + (block + 1) * _GOLDEN & _MASK64)
+        first, second = drawn & 0xFFFF_FFFF, drawn >> 32 | 1
+        if isinstance(x, np.ndarray):
+            np.bitwise_xor(rooms.seeds[place : place + count], np.uint32(first), out=x)
+            np.multiply(x, np.uint32(second), out=x)
+            np.right_shift(x, 15, out=shifted)
+            np.bitwise_xor(x, shifted, out=x)
+            return np.multiply(x, np.uint32(_MULTIPLIER), out=x).view(np.int32)
+        torch.bitwise_xor(rooms.seeds[place : place + count], signed(first), out=x).mul_(signed(second))
+        torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_((1 << 17) - 1)
+        return x.bitwise_xor_(shifted).mul_(signed(_MULTIPLIER))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """The seeds of a block, and room for two more: unsigned numpy arrays on CPUs, else tensors of int32."""
+
+    seeds: Any
+    bits: Any
+    shifted: Any
+
+
+def _rooms(device: torch.device) -> _Rooms:
+    tensors = _seeds(device), shared(torch.int32, 0, device), shared(torch.int32, 1, device)
+    return _Rooms(*(x.numpy().view(np.uint32) if library(x) is np else x for x in tensors))
 
 
 class RandomMask:
@@ -63,21 +79,24 @@ class RandomMask:
             return
         flat = out.view(-1)
         for block, place, part in tile.blocks():
-            bits = raw(self._bits.draw(block, place, part.stop - part.start, out.device))
-            mark(flat[part], below(bits, self._bound))
+            kept = below(self._bits.draw(block, place, part.stop - part.start, out.device), self._bound)
+            flat[part].copy_(kept.ones)
 
 
-def below(bits: Any, bound: int, place: int = 0) -> Any:
-    """Tell which bits are, as signed numbers, below `bound − 2³¹`, in scratch memory of the same kind of array."""
-    marks = shared(torch.bool, place, torch.device(bits.device))[: len(bits)]
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Bools in scratch memory, raw, and as a tensor of ones and zeros: of bools torch makes floats slowly on CPUs."""
+
+    raw: Any
+    ones: torch.Tensor
+
+
+def below(bits: Any, bound: int, place: int = 0) -> Marks:
+    """Tell which raw bits are, as signed numbers, below `bound − 2³¹`."""
+    room = shared(torch.uint8, place, torch.device(bits.device))[: len(bits)]
     if isinstance(bits, np.ndarray):
-        return np.less(bits, bound - (1 << 31), out=marks.numpy())
-    return torch.lt(bits, bound - (1 << 31), out=marks)
-
-
-def mark(out: torch.Tensor, marks: Any) -> None:
-    """Write bools as ones and zeros. Of bools torch makes floats slowly on CPUs."""
-    out.copy_(torch.as_tensor(marks).view(torch.uint8))
+        return Marks(np.less(bits, bound - (1 << 31), out=room.numpy().view(np.bool_)), room)
+    return Marks(torch.lt(bits, bound - (1 << 31), out=room.view(torch.bool)), room)
 
 
 def bound(density: float) -> int:
@@ -85,12 +104,6 @@ def bound(density: float) -> int:
     if density != density:
         raise MergeGraphError(Diagnostic("MG452", "the probability to keep an element is NaN", status=1))
     return round(min(max(density, 0.0), 1.0) * (1 << 32))
-
-
-def block_keys(key: int, block: int) -> tuple[int, int]:
-    """Return the two 32-bit numbers of a block; the second is odd."""
-    drawn = _splitmix(_splitmix(key & _MASK64) + (block + 1) * _GOLDEN & _MASK64)
-    return drawn & 0xFFFF_FFFF, drawn >> 32 | 1
 
 
 def _splitmix(z: int) -> int:

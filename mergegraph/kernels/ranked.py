@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mergegraph.kernels.bits import MAGNITUDE, raw
-from mergegraph.kernels.random import RandomBits, below, bound, mark
+from mergegraph.kernels.random import RandomBits, below, bound
 from mergegraph.kernels.tile import Tile
 
 _MOST = (1 << 32) - 1
@@ -32,21 +32,25 @@ class RankedMask:
         """Write the mask of the next rows, of two elements or more."""
         flat, patterns, length = out.view(-1), raw(x.view(-1)), x.shape[-1]
         for block, place, part in tile.blocks():
-            bits = raw(self._bits.draw(block, place, part.stop - part.start, x.device))
-            kept, possible = below(bits, self._low), below(bits, self._high, place=1)
-            possible ^= kept
-            open_ = _indices(possible)
-            steps = self._steps(bits.take(open_), length)
-            kept[open_] = _comes_after(patterns, open_ + part.start, steps, length)
-            mark(flat[part], kept)
+            bits = self._bits.draw(block, place, part.stop - part.start, x.device)
+            kept, possible = below(bits, self._low), below(bits, self._high, place=1).raw
+            possible ^= kept.raw
+            undecided = _indices(possible)
+            steps = self._steps(bits.take(undecided), length)
+            index = undecided + part.start if part.start else undecided
+            kept.raw[undecided] = _comes_after(patterns, index, steps, length)
+            flat[part].copy_(kept.ones)
 
     def _steps(self, bits: Any, length: int) -> Any:
-        """Turn bits between the bounds into numbers from 0 to m − 2."""
-        numbers = bits.astype(np.int64) if isinstance(bits, np.ndarray) else bits.long()
-        numbers -= self._low - (1 << 31)
-        numbers *= ((length - 1) << 32) // max(1, self._high - self._low)
-        numbers >>= 32
-        return numbers
+        """Turn bits between the bounds into numbers from 1 to m − 1."""
+        factor = ((length - 1) << 32) // max(1, self._high - self._low)
+        first = (1 << 32) - (self._low - (1 << 31)) * factor
+        steps = bits.astype(np.int64) if isinstance(bits, np.ndarray) else bits.long()
+        steps *= factor
+        # Either may leave the range of int64, and come back.
+        steps += (first + (1 << 63)) % (1 << 64) - (1 << 63)
+        steps >>= 32
+        return steps
 
 
 def _indices(marks: Any) -> Any:
@@ -54,9 +58,19 @@ def _indices(marks: Any) -> Any:
 
 
 def _comes_after(patterns: Any, index: Any, steps: Any, length: int) -> Any:
-    """Tell whether elements come after those of their row that are so many places behind the next, in a circle."""
-    other = steps + index + 1
-    around = other >= (index // length + 1) * length
+    """Tell whether elements come after others in order of magnitude: those so many steps on in their rows, in circles.
+
+    Of equal ones only what is past the end of the row, and so at its begin, comes before.
+    """
+    end = index // length
+    end *= length
+    end += length
+    other = steps
+    other += index
+    around = other >= end
     other -= around * length
-    here, there = patterns.take(index) & MAGNITUDE, patterns.take(other) & MAGNITUDE
-    return (here > there) | (here == there) & around
+    here, there = patterns.take(index), patterns.take(other)
+    here &= MAGNITUDE
+    there &= MAGNITUDE
+    there -= around.view(np.int8 if isinstance(around, np.ndarray) else torch.int8)
+    return here > there

@@ -18,22 +18,26 @@ _NARROW = 16
 
 
 class BlockSum:
-    """Adds up float64 values, one per element, block by block; `write(room, *parts)` computes them.
+    """Adds up values, one per element, in float64, block by block; `write(room, *parts)` computes them.
 
     A block is a matrix with rows of 1024 values, the last one padded with zeros. Its rows are added up one after the
     other, their sum likewise as rows of 16, and the 16 values that are left are added to the total in order. So the
-    width of a CPU's vectors doesn't matter.
+    width of a CPU's vectors doesn't matter. `block(device)` makes the room for one: values that are exact in float32
+    take less of it.
     """
 
-    def __init__(self, write: Callable[..., torch.Tensor], scalars: tuple[()] = ()) -> None:
+    def __init__(
+        self, write: Callable[..., torch.Tensor], block: Callable[..., torch.Tensor], scalars: tuple[()] = ()
+    ) -> None:
         self._write = write
+        self._make = block
         self._total = 0.0
         self._filled = 0
         self._loan: Loan[torch.Tensor] | None = None
 
     def update(self, tile: Tile, *tensors: torch.Tensor) -> None:
         """Take in the next tile."""
-        self._loan = self._loan or Loan(_block, tensors[0].device)
+        self._loan = self._loan or Loan(self._make, tensors[0].device)
         block = self._loan.value
         flat = [tensor.view(-1) for tensor in tensors]
         for _, place, part in tile.blocks():
@@ -54,7 +58,13 @@ class BlockSum:
         self._filled = 0
 
 
-def _block(device: torch.device) -> torch.Tensor:
+def narrow(device: torch.device) -> torch.Tensor:
+    """Return room for a block in float32."""
+    return torch.empty(BLOCK, dtype=torch.float32, device=device)
+
+
+def wide(device: torch.device) -> torch.Tensor:
+    """Return room for a block in float64."""
     return torch.empty(BLOCK, dtype=torch.float64, device=device)
 
 
@@ -66,14 +76,14 @@ def _folded(block: torch.Tensor, count: int) -> list[float]:
     if library(block) is not np:
         return _summed(_summed(block[:size].view(-1, _WIDE)).view(-1, _NARROW)).tolist()
     with np.errstate(over="ignore", invalid="ignore"):
-        wide = np.add.reduce(block.numpy()[:size].reshape(-1, _WIDE), axis=0)
+        row = np.add.reduce(block.numpy()[:size].reshape(-1, _WIDE), axis=0, dtype=np.float64)
         # Running sums are taken in order; a plain sum of narrow rows may go by pairs.
-        leaves: list[float] = np.add.accumulate(wide.reshape(-1, _NARROW), axis=0)[-1].tolist()
+        leaves: list[float] = np.add.accumulate(row.reshape(-1, _NARROW), axis=0)[-1].tolist()
     return leaves
 
 
 def _summed(rows: torch.Tensor) -> torch.Tensor:
-    total = rows[0].clone()
+    total = rows[0].to(torch.float64, copy=True)
     for row in rows[1:]:
         total += row
     return total
@@ -86,7 +96,7 @@ def copy(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def magnitudes(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Write the magnitudes."""
-    return room.copy_(x).abs_()
+    return torch.abs(x, out=room)
 
 
 def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

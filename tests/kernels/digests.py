@@ -64,7 +64,6 @@ def stateful(arrays: np.ndarray) -> None:
     limit = cut.reduce("magnitude_limit", (cut.reduce("magnitude_sample", (), x), 1000), x, size=SIZE)
     show("magnitude_limit", np.array([limit.bits, limit.ties, limit.equal]))
     show("random_mask", cut.scan("random_mask", (0.4, 12345)))
-    show("uniform", cut.scan("uniform", (12345,)))
     rows(x[:70_000].reshape(70, 1000) / 50, y[:70_000].reshape(70, 1000) / 50)
 
 
@@ -75,9 +74,10 @@ def rows(x: np.ndarray, y: np.ndarray) -> None:
         kernel = REDUCTIONS[name]((), rows=len(x))
         kernel.update(tile, *tensors)
         show(name, np.array(kernel.result()))
-    ranks = torch.empty(x.shape)
-    SCANS["row_ranks"](()).update(tile, ranks, tensors[0])
-    show("row_ranks", ranks.numpy())
+    for name, scalars in (("row_ranks", ()), ("ranked_mask", (0.2, 0.7, 12345))):
+        out = torch.empty(x.shape)
+        SCANS[name](scalars).update(tile, out, tensors[0])
+        show(name, out.numpy())
     columns = REDUCTIONS["column_dot"]((), columns=x.shape[1])
     columns.update(tile, *tensors)
     show("column_dot", np.array(columns.result()))

@@ -6,7 +6,6 @@ import torch
 from cutting import Cut
 
 from mergegraph.kernels import REDUCTIONS, SCANS, Tile
-from mergegraph.keys import random_bits_key
 
 SHAPES = [(1, 1), (9, 1), (1, 9), (700, 300), (3, 70_000)]
 PLACES = [(), (1,), (100, 65_536), (65_535, 65_537, 140_001), tuple(range(0, 200_000, 4096))]
@@ -47,19 +46,6 @@ def test_tiles_of_rows():
     out = torch.empty(3, 5)
     SCANS["spread_rows"]((array("d", range(9)),), length=5).update(Tile(10, 15), out)
     assert out[:, 0].tolist() == out[:, 4].tolist() == [2.0, 3.0, 4.0]
-
-
-def test_uniform_numbers():
-    drawn = Cut(300_000).scan("uniform", (random_bits_key(7, "test"),))
-    np.testing.assert_array_equal(
-        Cut(300_000, [7, 65_530, 200_000]).scan("uniform", (random_bits_key(7, "test"),)), drawn
-    )
-    assert drawn.min() >= 0.0
-    assert drawn.max() < 1.0
-    assert (drawn * 2**24 == np.floor(drawn * 2**24)).all()
-    counts = np.histogram(drawn, 20, (0, 1))[0]
-    assert np.abs(counts - 15_000).max() < 4.5 * np.sqrt(15_000)
-    assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.01
 
 
 @pytest.mark.parametrize("places", PLACES)
