@@ -22,6 +22,7 @@ from pathlib import Path
 import mergekit_peer
 from _paths import DATA, RESULTS, ROOT
 from measure import Cost, hash_weights, measure, median, warm
+from options import family_parser
 
 WORK = DATA / "peers"
 MEGABYTE = 1_000_000
@@ -213,18 +214,14 @@ def _save(rows: Sequence[Row], options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = family_parser(__doc__)
     names = [method.name for method in METHODS]
-    venv = ROOT / ".venv" / "bin" / "python"
-    python = venv if venv.exists() else Path(sys.executable)
-    parser.add_argument("--family", type=Path, default=DATA / "family", help="folder that make_family.py wrote")
-    parser.add_argument("--methods", nargs="+", choices=names, default=names, help="what to merge")
-    parser.add_argument("--runs", type=int, default=1, help="alternating runs; times are medians, peaks maxima")
-    parser.add_argument("--memory", nargs="+", default=["700MB", "8GB"], help="budgets of MergeGraph")
-    parser.add_argument("--workers", nargs="+", type=int, default=[2, 1], help="workers of MergeGraph")
+    parser.add_argument("--methods", nargs="+", choices=names, default=names, help="what to merge; all by default")
+    parser.add_argument("--runs", type=int, default=1, help="alternating runs; medians, and largest peaks (default: 1)")
+    parser.add_argument("--memory", nargs="+", default=["700MB", "8GB"], help="budgets (default: 700MB 8GB)")
+    parser.add_argument("--workers", nargs="+", type=int, default=[2, 1], help="workers (default: 2 1)")
     parser.add_argument("--only", choices=["mergekit", "mergegraph"], default=None, help="run one of the tools")
-    parser.add_argument("--peer-dtype", default="bfloat16", help="what mergekit computes in (it writes bfloat16)")
-    parser.add_argument("--python", type=Path, default=python, help="interpreter that runs MergeGraph")
+    parser.add_argument("--peer-dtype", default="bfloat16", help="what mergekit computes in (default: bfloat16)")
     return parser
 
 

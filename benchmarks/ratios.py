@@ -1,11 +1,12 @@
 """Measure every ratio that speed is judged by, and print one Markdown table.
 
-    python benchmarks/ratios.py [--runs 5] [--only METHOD ...] [--without-mergekit]
+    python benchmarks/ratios.py [--runs 5] [--only METHOD ...] [--without-mergekit] [--without-cold]
 
 For each method, alternately and on the same files in the page cache: mergekit 0.1.5 in float32, the I/O floor
 (floor.py: the same bytes read once and written, nothing computed), and MergeGraph with one worker, with two, and with
 two in little memory. Every figure is that of a whole process, its start included; times are medians, peaks the largest.
 The start alone is measured too: that of the interpreter with all libraries, before the first byte is read.
+At the end the floor and two workers run once more with no byte of the inputs in the page cache.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pathlib import Path
 
 import mergekit_peer
 from _paths import BENCHMARKS, DATA, RESULTS, ROOT
-from measure import Cost, hash_weights, measure, median, warm
+from measure import Cost, cool, hash_weights, measure, median, warm
+from options import family_parser
 from peers import METHODS, Method
 
 WORK = DATA / "ratios"
@@ -30,6 +32,7 @@ LITTLE, MUCH = "700MB", "8GB"
 MERGEKIT, FLOOR, START = "mergekit", "floor", "start"
 ONE, TWO, TIGHT = (MUCH, 1), (MUCH, 2), (LITTLE, 2)
 SETTINGS = (ONE, TWO, TIGHT)
+COLD = (FLOOR, TWO)
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Figures:
-    """The medians of a method by contender, and how many different outputs MergeGraph wrote."""
+    """The medians of a method by contender, single runs on a cold cache, and how many different outputs there were."""
 
     method: str
     costs: dict[object, Cost]
+    cold: dict[object, Cost]
     outputs: int
 
 
@@ -54,7 +58,6 @@ def main() -> int:
     """Print the table, and write it to benchmarks/results."""
     options = _parser().parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    warm(options.family)
     found = [_measured(method, options) for method in METHODS if method.name in options.only]
     text = report(found, options)
     print(text)
@@ -68,13 +71,21 @@ def main() -> int:
 def _measured(method: Method, options: argparse.Namespace) -> Figures:
     contenders: list[object] = [FLOOR, START, *SETTINGS]
     runs: list[Run] = []
+    warm(options.family)
     for number in range(options.runs):
         if not options.without_mergekit and number < options.mergekit_runs:
             runs.append(_run(method, MERGEKIT, options))
         runs += [_run(method, who, options) for who in contenders]
     present = dict.fromkeys(run.who for run in runs)
     costs = {who: median([run.cost for run in runs if run.who == who]) for who in present}
-    return Figures(method.name, costs, len({run.digest for run in runs if run.who in SETTINGS}))
+    cold = [] if options.without_cold else [_cold(method, who, options) for who in COLD]
+    outputs = {run.digest for run in (*runs, *cold) if run.who in SETTINGS}
+    return Figures(method.name, costs, {run.who: run.cost for run in cold}, len(outputs))
+
+
+def _cold(method: Method, who: object, options: argparse.Namespace) -> Run:
+    cool(options.family)
+    return _run(method, who, options)
 
 
 def _run(method: Method, who: object, options: argparse.Namespace) -> Run:
@@ -125,6 +136,7 @@ def report(found: Sequence[Figures], options: argparse.Namespace) -> str:
     title = f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {platform.platform()}, {options.runs} alternating runs"
     lines = [title, "", "| method | | wall s | CPU s | peak MB |", "|---|---|--:|--:|--:|"]
     lines += [_line(figures.method, who, cost) for figures in found for who, cost in figures.costs.items()]
+    lines += [_line(f"{figures.method}, cold", who, cost) for figures in found for who, cost in figures.cold.items()]
     lines += ["", "| method | ratio | measured | to reach |", "|---|---|--:|--:|"]
     lines += [f"| {f.method} | {name} | {value:.2f} | {goal} |" for f in found for name, value, goal in ratios(f)]
     return "\n".join(lines) + "\n"
@@ -148,6 +160,8 @@ def ratios(figures: Figures) -> Iterator[tuple[str, float, str]]:
     yield "the same without the start of the process", rest.seconds / floor.seconds, ""
     yield "two workers against one, without the start", (one.seconds - start.seconds) / rest.seconds, "≥ 1.7 (ties)"
     yield "wall in little memory ÷ in much", tight.seconds / two.seconds, "≤ 1.15"
+    if figures.cold:
+        yield "wall ÷ I/O floor, 2 workers, cold", figures.cold[TWO].seconds / figures.cold[FLOOR].seconds, ""
     peer = costs.get(MERGEKIT)
     if peer is not None:
         yield "CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
@@ -156,16 +170,13 @@ def ratios(figures: Figures) -> Iterator[tuple[str, float, str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = family_parser(__doc__)
     names = [method.name for method in METHODS]
-    venv = ROOT / ".venv" / "bin" / "python"
-    python = venv if venv.exists() else Path(sys.executable)
-    parser.add_argument("--family", type=Path, default=DATA / "family", help="folder that make_family.py wrote")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="which methods; all by default")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs (default: 5)")
     parser.add_argument("--mergekit-runs", type=int, default=1, help="how many of them with mergekit (default: 1)")
     parser.add_argument("--without-mergekit", action="store_true", help="leave mergekit out")
-    parser.add_argument("--python", type=Path, default=python, help="interpreter that runs MergeGraph")
+    parser.add_argument("--without-cold", action="store_true", help="leave the runs on a cold page cache out")
     return parser
 
 

@@ -14,10 +14,10 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from _paths import DATA
 from measure import Cost, measure, warm
+from options import family_parser
 
 WORK = DATA / "study"
 HEADER = """seed 42
@@ -52,9 +52,8 @@ EXPRESSIONS = {
 
 def main() -> int:
     """Print the table; the exit code is 1 where the study takes more than it may."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = family_parser(__doc__)
     parser.add_argument("alone", nargs="*", metavar="OUTPUT", help="which merges to run alone; all by default")
-    parser.add_argument("--family", type=Path, default=DATA / "family", help="folder that make_family.py wrote")
     parser.add_argument("--memory", default="2GB", help="budget of every run")
     parser.add_argument("--workers", default="2", help="workers of every run")
     options = parser.parse_args()
@@ -85,7 +84,7 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> tuple[Cost, dict[
     recipe, log = WORK / "study.merge", WORK / "log"
     recipe.write_text(HEADER.format(folder=options.family.resolve()) + "".join(saves))
     limits = ["--memory", options.memory, "--workers", options.workers, "--json"]
-    command = [sys.executable, "-m", "mergegraph", "run", str(recipe), str(WORK / "out"), *limits]
+    command = [str(options.python), "-m", "mergegraph", "run", str(recipe), str(WORK / "out"), *limits]
     cost = measure(command, log)
     found = json.loads(log.read_text()[log.read_text().rindex("{\n") :])
     shutil.rmtree(WORK)

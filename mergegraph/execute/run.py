@@ -53,21 +53,23 @@ class Progress:
     report: Report
     bytes_read: int = 0
     bytes_written: int = 0
-    by_thread: Counter[int] = field(default_factory=Counter)
-    """Bytes that each thread has read."""
+    read_by: Counter[int] = field(default_factory=Counter)
+    written_by: Counter[int] = field(default_factory=Counter)
+    """Bytes by the thread that has read or written them."""
     _lock: Lock = field(default_factory=Lock)
 
     def read(self, count: int, tensor: str) -> None:
         """Count bytes read."""
         with self._lock:
             self.bytes_read += count
-            self.by_thread[get_ident()] += count
+            self.read_by[get_ident()] += count
         self.report(count, tensor)
 
     def written(self, count: int, tensor: str) -> None:
         """Count bytes written."""
         with self._lock:
             self.bytes_written += count
+            self.written_by[get_ident()] += count
         self.report(count, tensor)
 
 
@@ -267,10 +269,12 @@ class _Execution:
     def _execute(self, stage: Plan, rank: int) -> Done:
         if self._analyzed is None:
             return self._execute_unit(stage, rank)
-        started, before = time.monotonic(), self._analyzed.by_thread[get_ident()]
+        moved, me, started = self._analyzed, get_ident(), time.monotonic()
+        read, written = moved.read_by[me], moved.written_by[me]
         done = self._execute_unit(stage, rank)
-        read = self._analyzed.by_thread[get_ident()] - before
-        self._spent[id(stage), rank] = UnitMeasured(time.monotonic() - started, resident_bytes(), read)
+        self._spent[id(stage), rank] = UnitMeasured(
+            time.monotonic() - started, resident_bytes(), moved.read_by[me] - read, moved.written_by[me] - written
+        )
         return done
 
     def _execute_unit(self, stage: Plan, rank: int) -> Done:

@@ -109,6 +109,7 @@ def _unit(compilation: Compilation, ran: _Ran) -> dict[str, Any]:
         "seconds": ran.measured.seconds,
         "bytes_read": ran.measured.bytes_read,
         "planned_bytes_read": _planned_reads(compilation, ran),
+        "bytes_written": ran.measured.bytes_written,
         "memory_bytes": ran.measured.memory_bytes,
         "planned_unit_bytes": ran.unit.peak_bytes,
     }

@@ -86,4 +86,5 @@ def _together(measured: Sequence[Measured]) -> Measured | None:
         sum(unit.seconds for unit in measured),
         max(unit.memory_bytes for unit in measured),
         sum(unit.bytes_read for unit in measured),
+        sum(unit.bytes_written for unit in measured),
     )

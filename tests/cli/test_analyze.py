@@ -45,7 +45,8 @@ def test_json_has_what_every_unit_took_and_nothing_stays(recipe, tmp_path, expla
     assert measured["bytes_read"] == found["bytes_read"] == sum(unit["bytes_read"] for unit in units)
     assert all(unit["bytes_read"] == unit["planned_bytes_read"] > 0 for unit in units)
     assert all(unit["seconds"] > 0 for unit in units)
-    assert measured["bytes_written"] == found["bytes_written"]
+    assert measured["bytes_written"] == found["bytes_written"] == sum(unit["bytes_written"] for unit in units)
+    assert all(bool(unit["bytes_written"]) == bool(unit["writes"]) for unit in units)
     # The kernel counts the memory of threads a few pages late.
     assert max(unit["memory_bytes"] for unit in units) <= measured["peak_rss_bytes"] + 5_000_000
     assert sorted(tmp_path.iterdir()) == before

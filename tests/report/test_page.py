@@ -273,7 +273,7 @@ def test_the_page_depends_on_recipe_and_plan_alone(compiled: Compiled, planned: 
 def test_measured_figures_stand_beside_the_planned(compiled: Compiled, planned: Planned) -> None:
     compilation = compiled("nested")
     plan = planned(compilation)
-    measured = [Measured(0.5, 400_000_000 + i, 10) for i in range(len(plan.units))]
+    measured = [Measured(0.5, 400_000_000 + i, 10, 5) for i in range(len(plan.units))]
     steps = page_json(compilation, plan, measured)["plan"]["steps"]
     assert [step["measured"] for step in steps] == [[0.5, 400_000_000 + i, 10] for i in range(len(plan.units))]
     assert "measured" not in page_json(compilation, plan)["plan"]["steps"][0]

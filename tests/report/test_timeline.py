@@ -37,7 +37,7 @@ def test_one_worker_takes_what_its_unit_takes(compiled: Compiled, planned: Plann
 def test_many_units_are_put_together(compiled: Compiled, planned: Planned) -> None:
     compilation = compiled("frankenmerge")
     plan = planned(compilation)
-    measured = [Measured(0.25, i, 2) for i in range(len(plan.units))]
+    measured = [Measured(0.25, i, 2, 1) for i in range(len(plan.units))]
     assert len(plan.units) > MOST_STEPS
     steps = timeline(plan, compilation.tensor, measured)
     assert len(steps) <= MOST_STEPS
