@@ -16,7 +16,8 @@ from mergegraph.collector import paused_collection
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
 from mergegraph.ir.graph import Graph, InputRef, RowsRef, TensorRef
 from mergegraph.ir.node import Node
-from mergegraph.lower.lower import lower
+from mergegraph.lower.extract import Decisions, Extracted
+from mergegraph.lower.lower import Lowered, lower
 from mergegraph.machine import available_bytes, processors, resident_bytes
 from mergegraph.optimize.pipeline import Applied, optimize
 from mergegraph.plan.plan import Plan
@@ -48,13 +49,15 @@ class Compilation:
     """A recipe on its way to a plan. Paths of its models begin at `folder`.
 
     Every property raises MergeGraphError with all errors that its stage can find. `exact` False leaves out the passes
-    that only make a merge cheaper. `written` is the syntax of a recipe that was not read from its text.
+    that only make a merge cheaper. `written` is the syntax of a recipe that was not read from its text. `decisions`
+    tell what adapters that are written hold, once the models have been read for that.
     """
 
     source: Source
     folder: Path
     exact: bool = True
     written: s.Recipe | None = None
+    decisions: Decisions | None = None
 
     @cached_property
     def _read(self) -> Read:
@@ -111,13 +114,24 @@ class Compilation:
 
     @cached_property
     @paused_collection()
-    def _lowered(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
-        return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves)
+    def _lowered(self) -> Lowered:
+        return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves, self.decisions)
 
     @property
     def graph(self) -> Graph:
         """One expression per output tensor."""
-        return self._lowered[0]
+        return self._lowered.graph
+
+    @property
+    def extracted(self) -> Mapping[int, Extracted]:
+        """What the outputs that are adapters hold, by number: all that they may before that is decided."""
+        return self._lowered.extracted
+
+    def decided(self, decisions: Decisions) -> Compilation:
+        """Return the same compilation with what was found to decide what adapters hold."""
+        found = replace(self, decisions=decisions)
+        found.__dict__.update({name: getattr(self, name) for name in ("_read", "recipe", "_opened", "alignments")})
+        return found
 
     @cached_property
     @paused_collection()
@@ -173,7 +187,7 @@ class Compilation:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
         found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
         strangers = (self._stranger(node, adapter) for node, adapter in self.adapters.items())
-        found += [*filter(None, strangers), *self.alignments.warnings, *self._lowered[1]]
+        found += [*filter(None, strangers), *self.alignments.warnings, *self._lowered.warnings]
         return (*self.text_warnings, *self.recipe.warnings, *found)
 
     def _stranger(self, node: Node, adapter: Adapter) -> Diagnostic | None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from mergegraph import __version__
 from mergegraph.checkpoint.adapter import stamps
+from mergegraph.checkpoint.adapter_config import CONFIG
 from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.hub import Downloading, unseen
@@ -20,27 +21,30 @@ from mergegraph.checkpoint.layers import split_layer
 from mergegraph.checkpoint.licence import licence_of
 from mergegraph.checkpoint.tied import is_head
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, escape
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, escape, listed
 from mergegraph.ir.graph import OutputTensor as GraphTensor
 from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.ir.print import expression_lines
+from mergegraph.lower.extract import Extracted
 from mergegraph.lower.names import Namer
 from mergegraph.own import own_sources
 from mergegraph.plan.measured import Measured
-from mergegraph.plan.plan import Plan, Planned, Unit, silent
+from mergegraph.plan.plan import Plan, Planned, Report, Unit, silent
 from mergegraph.plan.planner import unit_reads, unit_writes
 from mergegraph.recipe.recipe import Save
 from mergegraph.recipe.recipe import donor as model_of
 from mergegraph.recipe.saves import clashes
 from mergegraph.report.mermaid import recipe_mermaid
 from mergegraph.vocabulary.files import lost_warning, renumbered, token_files
+from mergegraph.write.adapter import Adapted, adapter_config, adapter_layout
 from mergegraph.write.card import Parent, model_card
 from mergegraph.write.config import Stack, merged_config
 from mergegraph.write.directory import OutputDirectory, commit_all
 from mergegraph.write.layout import Layout, OutputTensor, plan_layout
 from mergegraph.write.manifest import CARD_NAME, InputFile, InputModel, build_manifest
-from mergegraph.write.refusals import MANIFEST_NAME
+from mergegraph.write.os import REAL
+from mergegraph.write.refusals import MANIFEST_NAME, refuse_existing
 
 MAX_EXTRA_BYTES = 256_000_000
 """The longest file beside the weights, such as a tokenizer, that is copied."""
@@ -72,6 +76,8 @@ class Result:
     units_before: int
     """How many of the units a run that was interrupted had done."""
     warnings: tuple[Diagnostic, ...]
+    extracted: tuple[Extracted, ...]
+    """The outputs that are adapters."""
     plan: Plan = field(repr=False)
     analysis: tuple[Measured, ...] = field(repr=False)
     """What every unit of the plan took, stage by stage, where it was asked for."""
@@ -97,10 +103,21 @@ def merge(
     from mergegraph.execute.compiled import compile_plan
     from mergegraph.execute.run import Output, run_plan
 
+    targets = output_paths(compilation.recipe.saves, out)
     plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
+    report: Report | None = None
+    seconds, surveyed = 0.0, 0
+    if compilation.extracted:
+        if not options.resume:
+            _refuse_existing(targets, overwrite=options.overwrite)
+        download(compilation.needed, downloading)
+        report = planned(plan, 0)
+        most = plan.bytes_read + plan.bytes_written
+        compilation, seconds, surveyed = _decided(compilation, plan, report)
+        plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
+        report(max(0, most - surveyed - plan.bytes_read - plan.bytes_written), "")
     compiled = compile_plan(plan) if options.compile else None
     recipe = compilation.recipe
-    targets = output_paths(recipe.saves, out)
     layouts = [layout(compilation, index) for index in range(len(recipe.saves))]
     checkpoints = [compilation.checkpoints[model] for model in recipe.models]
     with ExitStack() as stack:
@@ -125,16 +142,21 @@ def merge(
             for unit in plan.units
             if all(target.name in outputs[target.save].directory.done for target in unit.targets)
         ]
+        moved = _moved(done, plan, compilation)
+        if report is None:
+            report = planned(plan, moved)
+        else:
+            report(moved, "")
         measured = run_plan(
             plan,
             checkpoints,
             outputs,
-            planned(plan, _moved(done, plan, compilation)),
+            report,
             compilation.alignments.tables,
             analyze=options.analyze,
             compiled=compiled,
         )
-        warnings = [*(compiled.warnings if compiled else ()), *measured.warnings]
+        warnings = [*(compiled.warnings if compiled else ()), *measured.warnings, *_left_out(compilation)]
         finished = []
         read_once = cache(_extra)
         for index, output in enumerate(outputs):
@@ -147,14 +169,15 @@ def merge(
         commit_all(finished)
     return Result(
         tuple(targets),
-        measured.seconds,
-        measured.bytes_read,
+        seconds + measured.seconds,
+        surveyed + measured.bytes_read,
         measured.bytes_written,
         plan.planned_peak_bytes,
         measured.peak_rss_bytes,
         measured.units,
         len(done),
         tuple(warnings),
+        tuple(compilation.extracted.values()),
         plan,
         measured.analysis,
         *((compiled.seconds, compiled.loops) if compiled else ()),
@@ -171,9 +194,27 @@ def _moved(done: Sequence[Unit], plan: Plan, compilation: Compilation) -> int:
     )
 
 
+def _refuse_existing(targets: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse what could not be written before models are read to find out what to write."""
+    for target in targets:
+        refuse_existing(REAL, target, overwrite=overwrite)
+
+
+def _decided(compilation: Compilation, plan: Plan, report: Report) -> tuple[Compilation, float, int]:
+    """Return the compilation that knows what its adapters hold; finding out took so many seconds and bytes read."""
+    from mergegraph.execute.run import run_stages
+
+    checkpoints = [compilation.checkpoints[model] for model in compilation.recipe.models]
+    found, measured = run_stages(plan.before, checkpoints, report, compilation.alignments.tables)
+    decisions = {t.name: tuple(map(float, found[t.name])) for e in compilation.extracted.values() for t in e.questions}
+    return compilation.decided(decisions), measured.seconds, measured.bytes_read
+
+
 def _fetch_small_files(compilation: Compilation) -> None:
     """Download what is copied or quoted at the end, so that a network that fails later does no harm."""
     for index, save in enumerate(compilation.recipe.saves):
+        if index in compilation.extracted:
+            continue
         for checkpoint in _tokenizers(compilation, index):
             for path in checkpoint.extras:
                 checkpoint.member(path)
@@ -240,7 +281,8 @@ def layout(compilation: Compilation, index: int) -> Layout:
     save = compilation.recipe.saves[index]
     tensors = [OutputTensor(t.name, t.root.tensor.dtype, _shape(compilation, t)) for t in _tensors(compilation, index)]
     try:
-        return plan_layout(tensors, save.shard_size)
+        found = plan_layout(tensors, save.shard_size)
+        return adapter_layout(found) if index in compilation.extracted else found
     except MergeGraphError as error:
         raise MergeGraphError(*(replace(d, labels=(Label(save.span),)) for d in error.diagnostics)) from None
 
@@ -308,6 +350,10 @@ def _small_files(
     `read` gives the bytes of a file that is copied; outputs with the same tokenizer share them.
     """
     recipe, save = compilation.recipe, compilation.recipe.saves[index]
+    if index in compilation.extracted:
+        files = {CONFIG: adapter_config(_adapted(compilation, index))}
+        files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
+        return files, ()
     donor = compilation.checkpoints[save.config]
     alignment, tokens = compilation.alignments.saves[index], compilation.alignments.tokens.get(save.config)
     files = token_files(_tokenizers(compilation, index), read, alignment.joined, alignment.template)
@@ -334,18 +380,43 @@ def _small_files(
         licences=[licence_of(parent) for parent in parents],
     )
     files[CARD_NAME] = card.encode("utf-8", "replace")
-    files[MANIFEST_NAME] = build_manifest(
+    files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
+    return files, warnings
+
+
+def _manifest(
+    compilation: Compilation, save: Save, shards: Layout, digests: Mapping[str, str], files: Mapping[str, bytes]
+) -> bytes:
+    recipe = compilation.recipe
+    return build_manifest(
         recipe=compilation.source.text,
         imports=recipe.imports,
         seed=recipe.seed,
         save={"path": save.path, "dtype": save.dtype},
-        inputs=[input_model(parent) for parent in parents],
+        inputs=[input_model(compilation.checkpoints[parent]) for parent in recipe.parents(save)],
         versions=versions(),
         layout=shards,
         digests=digests,
         small_files=files,
     )
-    return files, warnings
+
+
+def _adapted(compilation: Compilation, index: int) -> Adapted:
+    """Return what the configuration of an adapter says."""
+    found, base = compilation.extracted[index], compilation.recipe.saves[index].value.inputs[1]
+    ranks = {part.module: part.rank for part in found.parts if part.rank}
+    saved = {part.module for part in found.parts} - ranks.keys()
+    source = compilation.checkpoints[base].source if base.op == "model" else None
+    return Adapted(ranks, tuple(sorted(saved)), found.transposed, source)
+
+
+def _left_out(compilation: Compilation) -> Iterator[Diagnostic]:
+    """Yield the warnings about tensors that differ from those of a base and that its adapter does not have."""
+    for index, found in compilation.extracted.items():
+        if found.left_out:
+            message = f"these tensors of the model are not in the adapter: {listed(found.left_out)}"
+            place = Label(compilation.recipe.saves[index].span)
+            yield Diagnostic("MG390", message, (place,), severity="warning")
 
 
 def _tokenizers(compilation: Compilation, index: int) -> list[Checkpoint]:

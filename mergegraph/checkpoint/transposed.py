@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mergegraph.checkpoint.checkpoint import Tensor
 
+def transposed(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """Return, given the shapes of all tensors, the names of matrices with a row for each input.
 
-def transposed(tensors: Mapping[str, Tensor]) -> frozenset[str]:
-    """Return the names of matrices with a row for each input: a bias has as many elements as there are outputs.
-
-    Square ones are like those of the same name in other modules.
+    Their bias has as many elements as there are outputs. Square ones are like those of the same name in other modules.
     """
     ways: dict[str, set[bool]] = {}
-    for name, (rows, columns, biases) in (biased := dict(_biased(tensors))).items():
+    for name, (rows, columns, biases) in (biased := dict(_biased(shapes))).items():
         if rows != columns and biases in (rows, columns):
             ways.setdefault(_module_name(name), set()).add(biases == columns)
     return frozenset(
@@ -23,12 +21,12 @@ def transposed(tensors: Mapping[str, Tensor]) -> frozenset[str]:
     )
 
 
-def _biased(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _biased(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Yield the matrices that have a bias: their rows and columns, and its elements."""
-    for name, tensor in tensors.items():
-        bias = tensors.get(f"{name.removesuffix('.weight')}.bias")
-        if bias is not None and len(bias.shape) == 1 and len(tensor.shape) == 2:
-            yield name, (*tensor.shape[:2], *bias.shape)
+    for name, shape in shapes.items():
+        bias = shapes.get(f"{name.removesuffix('.weight')}.bias")
+        if bias is not None and len(bias) == 1 and len(shape) == 2:
+            yield name, (*shape[:2], *bias)
 
 
 def _module_name(name: str) -> str:

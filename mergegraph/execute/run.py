@@ -208,19 +208,25 @@ def run_plan(
     )
 
 
-def run_survey(plan: Plan, checkpoints: Sequence[Checkpoint], report: Report) -> tuple[Mapping[str, Any], Measured]:
-    """Execute a plan that writes nothing; return the statistics that its units found, by name, and what it took.
+def run_stages(
+    stages: Sequence[Plan],
+    checkpoints: Sequence[Checkpoint],
+    report: Report,
+    tables: Mapping[str, Any] = NO_TABLES,
+) -> tuple[Mapping[str, Any], Measured]:
+    """Execute plans that write nothing; return the statistics that their units found, by name, and what it took.
 
-    It ends as `run_plan` does.
+    They end as `run_plan` does.
     """
     started = time.monotonic()
     progress = Progress(report)
-    with CheckpointReader(checkpoints, progress) as reader:
-        execution = _Execution(reader, OutputWriter((), progress))
-        execution.run(plan, range(len(plan.units)))
+    with CheckpointReader(checkpoints, progress, tables) as reader:
+        execution = _Execution(reader, OutputWriter((), progress), tables)
+        for stage in stages:
+            execution.run(stage, range(len(stage.units)))
         reader.check_unchanged()
-    seconds = time.monotonic() - started
-    return execution.totals, Measured(seconds, progress.bytes_read, 0, peak_resident_bytes(), len(plan.units), ())
+    seconds, units = time.monotonic() - started, sum(len(stage.units) for stage in stages)
+    return execution.totals, Measured(seconds, progress.bytes_read, 0, peak_resident_bytes(), units, ())
 
 
 class _Execution:

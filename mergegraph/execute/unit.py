@@ -149,9 +149,12 @@ class _Run:
         self._arithmetic(self.program.prologue)
         for phase, steps in zip(self.program.phases, self.steps, strict=True):
             self._phase(phase, steps)
+        statistics = [self.scalars[slot] for slot in self.program.shares]
+        for index, values in enumerate(statistics[: len(self.program.written)], len(self.program.outputs)):
+            self._write_statistic(index, values)
         digests = {target: digest.label for target, digest in zip(self.unit.targets, self.digests, strict=True)}
         counts = zip(self.unit.targets, self.nonfinite, strict=True)
-        shares = zip(self.unit.shares, (self.scalars[slot] for slot in self.program.shares), strict=True)
+        shares = zip(self.unit.shares, statistics[len(self.program.written) :], strict=True)
         return Done(digests, {target: count for target, count in counts if count}, tuple(shares))
 
     def _phase(self, phase: Phase, steps: Sequence[Step]) -> None:
@@ -269,6 +272,13 @@ class _Run:
             self.nonfinite[index] += count_nonfinite(tensor[:count])
             self.digests[index].update(part)
             self.writer.write(self.unit.targets[index], dtype.nbytes(start), part)
+
+    def _write_statistic(self, index: int, values: torch.Tensor) -> None:
+        bytes_: Any = values.numpy()
+        data = memoryview(bytes_).cast("B")
+        self.nonfinite[index] = count_nonfinite(values)
+        self.digests[index].update(data)
+        self.writer.write(self.unit.targets[index], 0, data)
 
 
 @dataclass(frozen=True, slots=True)

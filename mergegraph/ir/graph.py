@@ -95,7 +95,8 @@ class OutputTensor:
 class Graph:
     """All output tensors of all saves; `models` and `saves` name what the indices mean.
 
-    `surveyed` are all tensors of the values of which statistics of a whole model are needed; they are not written.
+    `surveyed` are not written: all tensors of the values of which statistics of a whole model are needed, and, under
+    names of their own, statistics of single tensors that are found before anything is written.
     """
 
     models: tuple[str, ...]

@@ -18,6 +18,7 @@ class Type(Enum):
     STAT = "Stat"
     FIELD = "Field"
     LAYERS = "Layers"
+    ADAPTER = "Adapter"
     NUMBER = "Number"
     STRING = "String"
     BOOL = "Bool"

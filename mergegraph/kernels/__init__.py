@@ -12,7 +12,7 @@ import torch
 
 from mergegraph.kernels import sums
 from mergegraph.kernels.adapter import LowRank, ReplaceRows, dora_factors, expert_product, picked, token_product
-from mergegraph.kernels.factors import Held, Nearest
+from mergegraph.kernels.factors import Factors, Held, LeastRank, Nearest, factor
 from mergegraph.kernels.gather import ColumnMean, GatherRows, PadRows
 from mergegraph.kernels.limit import MagnitudeLimit
 from mergegraph.kernels.magnitude import BucketHistogram, Limit, MagnitudeHistogram, kth_magnitude
@@ -45,6 +45,9 @@ REDUCTIONS: Mapping[str, Any] = MappingProxyType(
         "column_mean": ColumnMean,
         "packed_mask": PackedMask,
         "nearest": Nearest,
+        "factors": Factors,
+        "least_rank": LeastRank,
+        "differing": sums.Differing,
     }
 )
 """Every reduction by its op: made from its scalars, `update(tile, *tensors)` per tile in order, then `result()`."""
@@ -73,7 +76,13 @@ Those of `kernels.rows`, and the reductions there, get tiles of whole rows, as m
 """
 
 SCALARS: Mapping[str, Any] = MappingProxyType(
-    {"kth_magnitude": kth_magnitude, "dora_factors": dora_factors, "gathered": gathered, "picked": picked}
+    {
+        "kth_magnitude": kth_magnitude,
+        "dora_factors": dora_factors,
+        "gathered": gathered,
+        "picked": picked,
+        "factor": factor,
+    }
 )
 """Every function of scalars that needs what a reduction leaves behind, or a matrix that is held."""
 

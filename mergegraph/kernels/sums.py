@@ -123,6 +123,23 @@ class Count:
         return float(self._count)
 
 
+class Differing:
+    """Counts the elements that differ when they are rounded to a type; NaN if a difference is not finite."""
+
+    def __init__(self, scalars: tuple[()], dtype: str) -> None:
+        self._dtype = getattr(torch, dtype)
+        self._count = 0.0
+
+    def update(self, tile: Tile, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take in the next tile."""
+        found = int(x.to(self._dtype).ne(y.to(self._dtype)).sum())
+        self._count += found if not found or bool(torch.isfinite(x - y).all()) else math.nan
+
+    def result(self) -> float:
+        """Return the count."""
+        return self._count
+
+
 class Extreme:
     """Finds the smallest or largest element: `of(tensor)` gives that of a tile, `none` is that of no elements."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -35,6 +35,7 @@ from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import TensorType, Type
 from mergegraph.keys import random_bits_key
 from mergegraph.lower.changes import Aligned, changed_by
+from mergegraph.lower.extract import Decisions, Difference, Extracted, extracted
 from mergegraph.lower.faults import Faults
 from mergegraph.lower.fields import field_value
 from mergegraph.lower.names import Namer
@@ -86,24 +87,35 @@ class _Tensor:
         return self.bindings.setdefault(binding, len(self.bindings))
 
 
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """One expression per output tensor, warnings, and what the outputs that are adapters hold, by number."""
+
+    graph: Graph
+    warnings: tuple[Diagnostic, ...]
+    extracted: Mapping[int, Extracted]
+
+
 def lower(
     recipe: Recipe,
     checkpoints: Mapping[Node, Checkpoint],
     adapters: Mapping[Node, Adapter],
     alignments: Sequence[Alignment],
-) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """Return one expression per output tensor, and warnings. There is an alignment of vocabularies for each save.
+    decisions: Decisions | None = None,
+) -> Lowered:
+    """Return one expression per output tensor. There is an alignment of vocabularies for each save.
 
-    MergeGraphError with every fault of shapes, names and types.
+    `decisions` tell what adapters hold; without them it is assumed to be all that they may. MergeGraphError with every
+    fault of shapes, names and types.
     """
-    lowering = Lowering(recipe, checkpoints, adapters, alignments)
+    lowering = Lowering(recipe, checkpoints, adapters, alignments, decisions)
     tensors = [tensor for index, save in enumerate(recipe.saves) for tensor in lowering.save(index, save)]
     lowering.faults.check()
     surveyed = lowering.survey()
     lowering.faults.check()
     labels = tuple(recipe.name(model) for model in recipe.models)
     graph = Graph(labels, tuple(save.path for save in recipe.saves), tuple(tensors), tuple(surveyed))
-    return graph, tuple(lowering.faults.warnings())
+    return Lowered(graph, tuple(lowering.faults.warnings()), lowering.extracted)
 
 
 class Lowering:
@@ -115,7 +127,10 @@ class Lowering:
         checkpoints: Mapping[Node, Checkpoint],
         adapters: Mapping[Node, Adapter],
         alignments: Sequence[Alignment],
+        decisions: Decisions | None,
     ) -> None:
+        self.decisions = decisions
+        self.extracted: dict[int, Extracted] = {}
         self.recipe = recipe
         self.checkpoints = checkpoints
         self.alignments = alignments
@@ -140,9 +155,12 @@ class Lowering:
         self._vocabularies = [gathers.index(found) for found in gathers]
 
     def survey(self) -> list[OutputTensor]:
-        """Return every tensor of the values of which statistics over all their tensors are needed."""
+        """Return every tensor of the values of which statistics over all their tensors are needed.
+
+        First come the statistics that decide what adapters hold.
+        """
         done: set[tuple[Node, int]] = set()
-        found = []
+        found = [tensor for extracted in self.extracted.values() for tensor in extracted.questions]
         # To lower a value may ask for others of its kind.
         while left := [scope for scope in self._scopes if scope not in done]:
             done.update(left)
@@ -183,9 +201,39 @@ class Lowering:
 
     def save(self, index: int, save: Save) -> list[OutputTensor]:
         """Return the output tensors of one save."""
+        if save.value.type is Type.ADAPTER:
+            lacking: list[str] = []
+            differences = list(self._differences(index, save, lacking))
+            self.extracted[index] = extracted(index, save, differences, lacking, self.decisions)
+            return list(self.extracted[index].tensors)
         names = self.namer.names(save.value)
         found = [self._output(index, save, name) for name in names.names]
         return [tensor for tensor in found if tensor is not None]
+
+    def _differences(self, index: int, save: Save, lacking: list[str]) -> Iterator[Difference]:
+        """Yield the tensors of a model, each with that of the base that an adapter is for; note those it lacks."""
+        value, base = save.value.inputs
+        for name in self.namer.names(value).names:
+            state = _Tensor(index)
+            try:
+                changed = self._lower(value, name, state)
+                dtype = self._target(changed, save, state)
+                original = self._original(base, name, state)
+            except Missing:
+                lacking.append(name)
+            except Unlowerable:
+                pass
+            else:
+                yield Difference(name, changed, original, dtype, tuple(state.bindings))
+
+    def _original(self, base: Node, name: str, state: _Tensor) -> Node | None:
+        """Return a tensor of the base of an adapter, None where there is none: a checkpoint's as it is."""
+        if name not in self.namer.names(base).names:
+            return None
+        if base.op != "model":
+            return self._lower(base, name, state)
+        tensor = self._find(base, name)
+        return self._input_leaf(state.bind(TensorRef(self._models[base], name)), tensor, tensor.shape or (1,))
 
     def _output(self, index: int, save: Save, name: str) -> OutputTensor | None:
         state = _Tensor(index)

@@ -37,6 +37,7 @@ Points: TypeAlias = Sequence[Node]
 Model: TypeAlias = Node
 Models: TypeAlias = Sequence[Node]
 Delta: TypeAlias = Node
+Adapter: TypeAlias = Node
 Deltas: TypeAlias = Sequence[Node]
 Mask: TypeAlias = Node
 Stat: TypeAlias = Node

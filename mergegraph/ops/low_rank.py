@@ -11,8 +11,13 @@ from mergegraph.ops.nearest import nearest
 
 
 def _check(d: Node, rank: int | None, energy: float | None) -> str | None:
+    return rank_problem("low_rank", rank, energy)
+
+
+def rank_problem(name: str, rank: int | None, energy: float | None) -> str | None:
+    """Return what is wrong with the rank and the share of squares that an operation is given, None if nothing is."""
     if rank is None and energy is None:
-        return "`low_rank` needs a `rank`, a share of the squares to keep as `energy`, or both"
+        return f"`{name}` needs a `rank`, a share of the squares to keep as `energy`, or both"
     if rank is not None and rank < 1:
         return f"`rank` must be at least 1; here it is {rank}"
     if energy is not None and not 0.0 < energy <= 1.0:

@@ -14,7 +14,7 @@ _LIBRARY_BYTES = 24_000_000
 """What a library of linear algebra keeps in a thread, and memory that was freed and not given back: measured."""
 
 
-def _workspace(node: Node) -> int:
+def eigen_bytes(node: Node) -> int:
     """Return what the eigenvectors take, three strips of a matrix in float64, and the library."""
     rows, columns = node.attribute("rows"), node.attribute("columns")
     assert isinstance(rows, int)
@@ -28,7 +28,7 @@ def _workspace(node: Node) -> int:
     primitive=True,
     internal=True,
     shape=lambda types, matrices, rows, columns, rank, energy: TensorType(FLOAT32, (matrices * rows * columns,)),
-    workspace=_workspace,
+    workspace=eigen_bytes,
 )
 def nearest(d: Delta, *, matrices: int, rows: int, columns: int, rank: int | None, energy: float | None) -> Stat:
     """Find the nearest matrices of a rank to those that lie below each other in a tensor; see `low_rank`."""

@@ -22,6 +22,7 @@ from mergegraph.ir.graph import (
 )
 from mergegraph.ir.node import Node, postorder
 from mergegraph.plan.plan import Target
+from mergegraph.plan.program import is_tile
 
 READ = (TensorRef, RowsRef)
 """The bindings that stand for what is read."""
@@ -35,7 +36,8 @@ class Group:
     """Expressions over common bindings, and the tensors they are written to.
 
     `inputs` are read in tiles, `matrices` are held whole. `totals` are the statistics of whole models that they need,
-    `tables` say which rows of inputs they read, `shares` are the statistics that they add to instead of writing.
+    `tables` say which rows of inputs they read, `shares` are the statistics that they add to instead of writing. Of the
+    targets those come last, `written` in number, that are statistics.
     """
 
     roots: tuple[Node, ...]
@@ -47,6 +49,7 @@ class Group:
     tables: tuple[str, ...]
     targets: tuple[Target, ...]
     shares: tuple[str, ...]
+    written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class CopyOf:
 def group(graph: Graph) -> tuple[list[Group], list[CopyOf]]:
     """Return the units of work of a graph: groups that compute, and copies.
 
-    Tensors of equal shape that share an input come together, unless that would read more than MOST_INPUTS side by
-    side. The expressions of groups with the same pattern are the same objects.
+    Tensors of equal shape, or statistics of such, that share an input come together, unless that would read
+    more than MOST_INPUTS side by side. The expressions of groups with the same pattern are the same objects.
     """
     copies = [copy for copy in map(_copy, graph.tensors) if copy]
     computed = [tensor for tensor in graph.tensors if not _copy(tensor)]
@@ -81,14 +84,21 @@ def _components(tensors: Sequence[OutputTensor]) -> list[list[OutputTensor]]:
     reads: dict[int, set[Binding]] = {i: _reads(tensor) for i, tensor in enumerate(tensors)}
     first: dict[tuple[tuple[int, ...], Binding], int] = {}
     for i, tensor in enumerate(tensors):
+        shape = _shape(tensor.root)
         for binding in tensor.bindings:
-            other = first.setdefault((tensor.root.tensor.shape, binding), i)
+            other = first.setdefault((shape, binding), i)
             if other != i and isinstance(binding, READ):
                 _join(joined, reads, i, other)
     found: dict[int, list[OutputTensor]] = defaultdict(list)
     for i, tensor in enumerate(tensors):
         found[_root(joined, i)].append(tensor)
     return list(found.values())
+
+
+def _shape(root: Node) -> tuple[int, ...]:
+    """Return the shape of the tiles that a root is computed from, or is itself."""
+    tiles = () if is_tile(root) else (node for node in postorder([root]) if is_tile(node))
+    return next((node.tensor.shape for node in tiles), root.tensor.shape)
 
 
 def _root(joined: list[int], one: int) -> int:
@@ -119,7 +129,8 @@ class _Grouping:
         self._roots: dict[tuple[tuple[Node, tuple[int, ...]], ...], tuple[Node, ...]] = {}
         self._held: dict[Node, frozenset[int]] = {}
 
-    def group(self, members: Sequence[OutputTensor]) -> Group:
+    def group(self, found: Sequence[OutputTensor]) -> Group:
+        members = sorted(found, key=lambda member: (member.save < 0, not is_tile(member.root)))
         tensors: dict[InputRef, None] = {}
         matrices: dict[InputRef, None] = {}
         others: dict[type[Binding], dict[Binding, None]] = {Key: {}, Number: {}, Total: {}, Table: {}}
@@ -147,6 +158,7 @@ class _Grouping:
             tuple([table.name for table in others[Table] if isinstance(table, Table)]),
             tuple(Target(m.save, m.name) for m in written),
             tuple(m.name for m in members if m.save < 0),
+            sum(not is_tile(m.root) for m in written),
         )
 
     def _places(

@@ -32,7 +32,7 @@ class Compute:
     A unit whose window is its whole tensor is *resident*: it reads once, however many phases its program has. Any
     other *streams*: each phase reads what it needs again. `matrices` are read whole before the first. `totals` are the
     statistics of whole models that it needs, `tables` say which rows of some inputs it reads, `shares` are the
-    statistics that it finds a share of.
+    statistics that it finds a share of. Of the targets those come last that are statistics themselves.
     """
 
     program: int

@@ -72,7 +72,7 @@ def _together(before: tuple[Plan, ...], last: Plan, places: Places) -> Plan:
 def _stage(graph: Graph, places: Places, resources: Resources) -> Plan:
     groups, copies = group(graph)
     programs = _Programs()
-    numbers = [programs.number(g.roots) for g in groups]
+    numbers = [programs.number(g.roots, g.written) for g in groups]
     least = [peak_bytes(program, min(TILE, program.elements), resident=False) for program in programs.all]
     smallest = [least[n] for n in numbers]
     need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
@@ -89,13 +89,13 @@ def _stage(graph: Graph, places: Places, resources: Resources) -> Plan:
 class _Programs:
     def __init__(self) -> None:
         self.all: list[Program] = []
-        self._numbers: dict[tuple[Node, ...], int] = {}
+        self._numbers: dict[tuple[tuple[Node, ...], int], int] = {}
 
-    def number(self, roots: tuple[Node, ...]) -> int:
-        if roots not in self._numbers:
-            self._numbers[roots] = len(self.all)
-            self.all.append(compile_program(roots))
-        return self._numbers[roots]
+    def number(self, roots: tuple[Node, ...], written: int) -> int:
+        if (roots, written) not in self._numbers:
+            self._numbers[roots, written] = len(self.all)
+            self.all.append(compile_program(roots, written))
+        return self._numbers[roots, written]
 
 
 def _available(resources: Resources) -> int:
@@ -232,4 +232,5 @@ def unit_writes(unit: Unit, programs: Sequence[Program], places: Places) -> int:
     """Return how many bytes a unit writes."""
     if isinstance(unit, Copy):
         return places(unit.sources[0]).nbytes
-    return sum(tensor.nbytes for tensor in programs[unit.program].outputs)
+    program = programs[unit.program]
+    return sum(tensor.nbytes for tensor in (*program.outputs, *program.written))

@@ -80,8 +80,8 @@ class Program:
 
     Its tensors have this `shape`. The first `given` scalar slots hold random keys, numbers of a layer, statistics of
     whole models, tables of rows and `matrices` when it starts; `prologue` fills those that need no tile. `shares` are
-    the slots of what it adds to such statistics. `registers` tiles of float32 suffice; `register_bound` is the proven
-    least.
+    the slots of what it adds to such statistics, after those that are `written` as tensors of their own. `registers`
+    tiles of float32 suffice; `register_bound` is the proven least.
     """
 
     shape: tuple[int, ...]
@@ -89,6 +89,7 @@ class Program:
     matrices: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     shares: tuple[int, ...]
+    written: tuple[TensorType, ...]
     given: int
     prologue: tuple[Instruction, ...]
     phases: tuple[Phase, ...]
@@ -126,12 +127,12 @@ def row_tile(shape: tuple[int, ...]) -> int:
     return max(1, TILE // max(1, shape[-1])) * shape[-1]
 
 
-def compile_program(roots: Sequence[Node]) -> Program:
+def compile_program(roots: Sequence[Node], written: int = 0) -> Program:
     """Return the program that computes `roots` in as few passes as their reductions allow.
 
-    They are tensors of one shape, or statistics of such.
+    They are tensors of one shape, or statistics of such, the first `written` of which are written.
     """
-    return _Compiler(roots).program()
+    return _Compiler(roots, written).program()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,9 @@ class _Draft:
 
 
 class _Compiler:
-    def __init__(self, roots: Sequence[Node]) -> None:
+    def __init__(self, roots: Sequence[Node], written: int) -> None:
         self.roots = [root for root in roots if is_tile(root)]
+        self.written = written
         self.shares = [root for root in roots if not is_tile(root)]
         self.nodes = list(postorder(roots))
         tensors = {leaf_index(n): n for n in self.nodes if n.op == "input"}
@@ -173,6 +175,7 @@ class _Compiler:
             matrices=tuple(n.tensor for n in self.slots if n.op == "matrix"),
             outputs=tuple(n.tensor for n in self.roots),
             shares=tuple(self.slots[n] for n in self.shares),
+            written=tuple(n.tensor for n in self.shares[: self.written]),
             given=self.given,
             prologue=self._scalars(0),
             phases=phases,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from mergegraph.ir.graph import Graph, OutputTensor, Total, compact, total_leaf
 from mergegraph.ir.node import Node, postorder, rewrite
+from mergegraph.plan.program import is_tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ def stages(graph: Graph) -> list[Graph]:
     """
     main = {root: _part(root, tensors[0]) for root, tensors in graph.templates().items()}
     shares = list(_shares(graph))
-    wanted = _closure({name for part in main.values() for name in part.totals}, shares)
+    asked = {tensor.name for tensor in graph.surveyed if not is_tile(tensor.root)}
+    wanted = _closure({name for part in main.values() for name in part.totals} | asked, shares)
     found: list[list[OutputTensor]] = [
         [] for _ in range(1 + max((s.level for s in shares if s.name in wanted), default=-1))
     ]
@@ -63,6 +65,9 @@ def _shares(graph: Graph) -> Iterator[_Share]:
             levels[node] = max((levels[child] + (child.op == "over_model") for child in node.inputs), default=0)
             if node.op == "over_model":
                 yield _Share(_name(node), levels[node], _part(node.inputs[0], tensors[0]), tensors)
+        if not is_tile(root):
+            part = _part(root, tensors[0])
+            yield from (_Share(tensor.name, levels[root], part, [tensor]) for tensor in tensors)
 
 
 def _part(root: Node, tensor: OutputTensor) -> _Part:

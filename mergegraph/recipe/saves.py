@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
@@ -11,6 +12,7 @@ from mergegraph.diagnostics import Diagnostic, Label, Span, did_you_mean, escape
 from mergegraph.dtypes import DTYPES
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import Type
+from mergegraph.ops import OPS
 from mergegraph.recipe.chat import TEMPLATES
 from mergegraph.recipe.evaluate import Evaluator
 from mergegraph.recipe.recipe import DEFAULT_SHARD_SIZE, Save, Template, donor
@@ -22,6 +24,8 @@ from mergegraph.sizes import parse_size
 from mergegraph.syntax import nodes as s
 
 OPTIONS = ("dtype", "tokenizer", "chat_template", "config", "missing", "shard_size")
+ADAPTER_OPTIONS = ("tokenizer",)
+"""The options of an adapter: those that say what the model is that it is made of."""
 OUTPUT_DTYPES = tuple(name for name, dtype in DTYPES.items() if dtype.mergeable)
 SHORT_DTYPES = {
     "half": "float16", "fp16": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32", "f32": "float32",
@@ -37,7 +41,8 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
     options = _options(save, scope, evaluator, findings)
     if failed(value):
         return None
-    if not isinstance(value, Node) or value.type is not Type.MODEL:
+    adapter = isinstance(value, Node) and value.op == "extract_lora"
+    if not isinstance(value, Node) or (value.type is not Type.MODEL and not adapter):
         findings.error(
             "MG240",
             f"only a model can be saved, this is {with_article(kind(value))}",
@@ -47,10 +52,12 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
         return None
     if path is None or options is None:
         return None
+    if adapter and not _fit_an_adapter(save, value, findings):
+        return None
     models = {name: options.get(name) for name in ("config", "missing")}
     named = {name: node if isinstance(node, Node) else None for name, node in models.items()}
     tokens, template = options.get("tokenizer"), options.get("chat_template")
-    dtype, size = options.get("dtype"), options.get("shard_size", float(DEFAULT_SHARD_SIZE))
+    dtype, size = options.get("dtype"), options.get("shard_size", float(sys.maxsize if adapter else DEFAULT_SHARD_SIZE))
     return Save(
         value,
         path,
@@ -62,6 +69,20 @@ def save_of(save: s.Save, value: Value, scope: Scope, evaluator: Evaluator, find
         save.span,
         template if isinstance(template, Template) else None,
     )
+
+
+def _fit_an_adapter(save: s.Save, adapter: Node, findings: Findings) -> bool:
+    """Tell whether an adapter can have the rank and the options that are given; report what it can't."""
+    problem = OPS[adapter.op].problem(adapter)
+    if problem:
+        findings.error("MG393", problem, save.value.span, help=("write `extract_lora(model, base=base, rank=32)`",))
+    strange = [option for option in save.options if option.name and option.name.name not in ADAPTER_OPTIONS]
+    for option in strange:
+        assert option.name is not None
+        message = f"an adapter is saved without `{option.name.name}`"
+        help = "it is one file of float32 and a configuration; `tokenizer` says which tokens the model has"
+        findings.error("MG392", message, option.span, help=(help,))
+    return not strange and not problem
 
 
 def _savable(value: Value) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def is_numeral(text: str) -> bool:
 
 def with_article(noun: str) -> str:
     """Return a noun with its article."""
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[:1] in 'aeiouA' else 'a'} {noun}"
 
 
 def interpolated(value: Value) -> str | None:

@@ -106,7 +106,7 @@ def worker_bytes(plan: Plan) -> int:
 
 
 def statistics(stage: Plan) -> int:
-    """Return how many statistics of whole models a stage finds."""
+    """Return how many statistics a stage finds, of whole models and of tensors."""
     return len({name for unit in stage.units if isinstance(unit, Compute) for name in unit.shares})
 
 

@@ -104,7 +104,7 @@ def _units(plan: Plan) -> Iterator[str]:
     for number, stage in enumerate(plan.before, start=1):
         yield (
             f"before them, stage {number}: {counted(len(stage.units), 'unit')} that read "
-            f"{format_size(stage.bytes_read)} for {counted(figures.statistics(stage), 'statistic')} of whole models, "
+            f"{format_size(stage.bytes_read)} for {counted(figures.statistics(stage), 'statistic')}, "
             f"{format_size(stage.planned_peak_bytes)} at most"
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mergegraph.diagnostics import escape
 from mergegraph.ir.node import Node, postorder
+from mergegraph.ir.types import Type
 from mergegraph.ops import OPS
 from mergegraph.recipe.chat import TEMPLATES
 from mergegraph.recipe.evaluate import OPERATORS
@@ -121,6 +122,9 @@ def _arguments(node: Node, names: Mapping[Node, str]) -> Iterator[str]:
 
 def _save_lines(save: Save, names: Mapping[Node, str]) -> Iterator[str]:
     yield f"save {names[save.value]} to {quote(save.path)}"
+    if save.value.type is Type.ADAPTER:
+        yield f"  tokenizer   {_vocabulary(save.vocabulary, names)}"
+        return
     yield f"  dtype       {save.dtype or 'that of the inputs'}"
     yield f"  config      {names[save.config]}"
     yield f"  tokenizer   {_vocabulary(save.vocabulary, names)}"

@@ -57,13 +57,15 @@ def tensor_json(compilation: Compilation, names: set[str]) -> dict[str, Any]:
 def steps(compilation: Compilation, tensor: OutputTensor) -> list[Step]:
     """Return what the recipe does to make a tensor, inputs first."""
     save = compilation.recipe.saves[tensor.save]
+    parts = compilation.extracted[tensor.save].parts if tensor.save in compilation.extracted else ()
+    name = next((part.name for part in parts if tensor.name in part.keys), tensor.name)
     walk = _Walk(compilation)
     try:
-        walk.visit(save.value, tensor.name)
+        walk.visit(save.value, name)
     except _Lacking:
         assert save.missing is not None
         walk = _Walk(compilation)
-        walk.visit(save.missing, tensor.name)
+        walk.visit(save.missing, name)
     return walk.steps
 
 

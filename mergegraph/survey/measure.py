@@ -59,7 +59,7 @@ def measure(
     MergeGraphError if that does not do (MG401), or a file can't be read.
     """
     # What takes memory is loaded before the plan is made, so that the budget holds for all of it.
-    from mergegraph.execute.run import run_survey
+    from mergegraph.execute.run import run_stages
 
     graph, _ = optimize(_graph(questions, checkpoints))
     found = plan(
@@ -67,7 +67,7 @@ def measure(
         lambda ref: checkpoints[ref.model].tensors[ref.name],
         resources(memory, workers, loaded=True),
     )
-    totals, measured = run_survey(found, checkpoints, planned(found, 0))
+    totals, measured = run_stages([found], checkpoints, planned(found, 0))
     answers = {name: tuple(map(float, numbers)) for name, numbers in totals.items()}
     return Survey(answers, measured.seconds, measured.bytes_read, found.planned_peak_bytes, measured.peak_rss_bytes)
 

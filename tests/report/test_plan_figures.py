@@ -186,6 +186,6 @@ def test_stages_before_the_last_and_reasons_to_hold_or_to_stream_are_told(family
         (39, 2 * total, 1),
     ]
     lines = plan_text(compilation, plan).splitlines()
-    assert len([line for line in lines if "for 1 statistic of whole models" in line]) == 2
+    assert len([line for line in lines if "for 1 statistic, " in line]) == 2
     assert found["planned_peak_bytes"] == max(stage["planned_peak_bytes"] for stage in found["before"] + [found])
     assert sum(f"fit into the {format_size(found['worker_bytes'])} of a worker" in line for line in lines) == 1
