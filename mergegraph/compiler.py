@@ -32,6 +32,9 @@ from mergegraph.vocabulary.align import Alignments, align
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
+LIBRARIES_BYTES = 240_000_000
+"""What torch and dask add to a process, with a margin."""
+
 MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
@@ -228,7 +231,11 @@ class Compilation:
 
 def resources(memory: int | None, workers: int | None, *, loaded: bool, compile: bool = False) -> Resources:
     """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`."""
-    baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes())
+    if loaded:
+        baseline = resident_bytes() + MARGIN_BYTES
+    else:
+        # What has been read by now, such as large tokenizers, stays beside the libraries.
+        baseline = max(RUNTIME_BYTES, resident_bytes() + (0 if "torch" in sys.modules else LIBRARIES_BYTES))
     baseline += COMPILING_BYTES if compile else 0
     return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from mergegraph import __version__
@@ -128,7 +129,7 @@ def merge(
                 target,
                 shards,
                 plan_hash=_plan_hash(compilation, save),
-                fingerprints=fingerprints_of(checkpoints),
+                fingerprints=fingerprints_of(checkpoints) | _tokenizer_fingerprints(compilation),
                 versions=versions(),
                 inputs=_input_paths(checkpoints),
                 overwrite=options.overwrite,
@@ -314,14 +315,28 @@ def _plan_hash(compilation: Compilation, save: Save) -> str:
 
 
 def fingerprints_of(checkpoints: Iterable[Checkpoint]) -> dict[str, str]:
-    """Return, for every input file, what changes when it does."""
+    """Return, for every input file, what changes when it does; a file is named by its model and its own name."""
     found = {}
     for number, checkpoint in enumerate(checkpoints):
-        for header in checkpoint.files:
-            identity = header.identity
+        for header, (name, _, sha256) in zip_longest(checkpoint.files, stamps(checkpoint)):
+            identity = header.identity if header else None
             state = f"{identity.inode}:{identity.size}:{identity.mtime_ns}" if identity else ""
-            found[f"{number}/{header.path.name}"] = f"{header.sha256}:{checkpoint.commit or state}"
+            found[_file_of(checkpoint, number, name)] = f"{sha256}:{checkpoint.commit or state}"
     return found
+
+
+def _tokenizer_fingerprints(compilation: Compilation) -> dict[str, str]:
+    """Return, for every tokenizer that decides which row is whose, what changes when it does."""
+    numbers = {model: number for number, model in enumerate(compilation.recipe.models)}
+    return {
+        _file_of(compilation.checkpoints[model], numbers[model], tokens.path.name): tokens.digest
+        for model, tokens in compilation.alignments.tokens.items()
+        if tokens is not None and model in numbers
+    }
+
+
+def _file_of(checkpoint: Checkpoint, number: int, name: str) -> str:
+    return f"{checkpoint.source.rstrip('/')}/{name} (input {number + 1})"
 
 
 def versions() -> dict[str, str]:

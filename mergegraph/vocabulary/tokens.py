@@ -76,7 +76,14 @@ class Reader:
         return None
 
 
-def _tokenizer_json(path: Path, data: bytes) -> Mapping[str, int]:
+def read_tokenizer(path: Path, data: bytes) -> Mapping[str, int]:
+    """Return the tokens as the tokenizers library numbers them; it is asked where that is not plain.
+
+    It takes several times the memory and time that reading the text does.
+    """
+    found = _plain_ids(parse_object(data, "tokenizer", path, flat=True))
+    if found is not None:
+        return found
     try:
         return Tokenizer.from_buffer(data).get_vocab(with_added_tokens=True)
     except (KeyboardInterrupt, SystemExit):
@@ -84,6 +91,28 @@ def _tokenizer_json(path: Path, data: bytes) -> Mapping[str, int]:
     except BaseException as error:
         # What the library was not made for can end in a panic, which is no Exception.
         raise _unreadable(path, str(error) or "it makes no sense") from None
+
+
+def _plain_ids(found: Mapping[str, Any]) -> Mapping[str, int] | None:
+    """Return the tokens of a tokenizer whose added ones follow those of its model or are among them; None of others."""
+    model, added = found.get("model"), found.get("added_tokens") or []
+    pieces = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(pieces, list):
+        pairs = all(isinstance(piece, list) and len(piece) == 2 for piece in pieces)
+        pieces = {piece[0]: number for number, piece in enumerate(pieces)} if pairs else None
+    if not isinstance(pieces, dict) or not isinstance(added, list) or not all(map(_is_entry, added)):
+        return None
+    ids = {str(token): number for token, number in pieces.items() if type(number) is int}
+    size = following = len(ids)
+    for entry in added:
+        if entry["id"] != ids.setdefault(entry["content"], following):
+            return None
+        following = max(following, entry["id"] + 1)
+    return ids if size == len(pieces) and sorted(ids.values()) == list(range(len(ids))) else None
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("content"), str)
 
 
 def _added(checkpoint: Checkpoint) -> Mapping[str, int]:
@@ -151,7 +180,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 _READERS: Mapping[str, Callable[[Path, bytes], Mapping[str, int]]] = {
-    TOKENIZER: _tokenizer_json,
+    TOKENIZER: read_tokenizer,
     "vocab.json": _vocab_json,
     "vocab.txt": _vocab_txt,
     "tokenizer.model": _sentencepiece,

@@ -119,8 +119,13 @@ def _extend(model: dict[str, Any], other: Mapping[str, Any], tokens: Mapping[str
     """Add the tokens of another model of the same kind, in the order of their numbers."""
     kinds = [m.get("type", "BPE") for m in (model, other)]
     if tokens and kinds[0] != kinds[1]:
-        message = f"a {kinds[1]} tokenizer has no union with a {kinds[0]} tokenizer"
-        help = ("take the tokenizer of one of the models: `tokenizer=base`",)
+        message = (
+            f"a {kinds[1]} tokenizer has no union with a {kinds[0]} tokenizer: they write and cut text differently"
+        )
+        help = (
+            "take the tokenizer of one model: `tokenizer=base`; others give rows of tokens that they have, too",
+            'what another writes otherwise has a row by `union(base, tokens=[token("Ġthe", other, of="▁the")])`',
+        )
         raise MergeGraphError(Diagnostic("MG342", escape(message), place=str(source.path), help=help))
     if kinds[0] == "Unigram":
         scores = dict(map(tuple, other["vocab"]))
@@ -130,8 +135,7 @@ def _extend(model: dict[str, Any], other: Mapping[str, Any], tokens: Mapping[str
         return
     model["vocab"].update(tokens)
     if kinds[0] == "BPE":
-        pairs = [_pair(merge) for merge in other["merges"]]
-        made = [pair for pair in pairs if "".join(pair) in tokens]
+        made = [pair for pair in map(_pair, other["merges"]) if "".join(pair) in tokens]
         written = not model["merges"] or isinstance(model["merges"][0], list)
         model["merges"] += [list(pair) if written else " ".join(pair) for pair in made]
 

@@ -130,7 +130,8 @@ def _differences(then: Identity, now: Identity) -> Iterator[str]:
     changed = [name for name in names if then.inputs.get(name) != now.inputs.get(name)]
     if changed:
         yield f"these inputs have changed since: {listed(changed)}"
-    if then.plan != now.plan:
+    # What else is computed may be what follows from other inputs.
+    if then.plan != now.plan and not (changed and then.inputs.keys() == now.inputs.keys()):
         yield "it was begun by another recipe, or with other options"
-    elif then.layout != now.layout:
+    elif then.layout != now.layout and not changed:
         yield "its shards are cut differently"

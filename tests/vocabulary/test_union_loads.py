@@ -95,3 +95,17 @@ def test_numbers_of_tokens_are_made_true(tmp_path):
     found = settings(out)
     assert (found["bos_token_id"], found["eos_token_id"], found["pad_token_id"]) == (0, [1, 0], None)
     assert found["vocab_size"] == len(vocabulary(out)) == 60
+
+
+@pytest.mark.parametrize(("one", "other"), [("bpe", "unigram"), ("unigram", "wordpiece"), ("wordpiece", "bpe")])
+def test_the_tokenizer_of_one_model_among_models_of_other_kinds(one, other, tmp_path):
+    write_model(tmp_path / "a", KINDS[one](), 1)
+    write_model(tmp_path / "b", KINDS[other](50, OTHER_TEXT), 2)
+    (tmp_path / "b" / "config.json").write_bytes((tmp_path / "a" / "config.json").read_bytes())
+    out = run(tmp_path, 'a = model("./a")\nb = model("./b")\nsave mean(a, b) to "out" with tokenizer=a')
+    loaded(out)
+    assert (out / "tokenizer.json").read_bytes() == (tmp_path / "a" / "tokenizer.json").read_bytes()
+    a, b, found = (rows(folder) for folder in (tmp_path / "a", tmp_path / "b", out))
+    assert a.keys() == found.keys() != b.keys() & a.keys() != set()
+    for token, row in found.items():
+        assert torch.equal(row, (a[token] + b[token]) / 2 if token in b else a[token]), token

@@ -102,12 +102,13 @@ def test_no_tokenizer(models):
 
 def test_kinds_that_have_no_union(models):
     assert error(models, "base", "pieces", 'save mean(a, b) to "out" with tokenizer=union(a, b)') == (
-        "error[MG342]: a Unigram tokenizer has no union with a BPE tokenizer\n"
+        "error[MG342]: a Unigram tokenizer has no union with a BPE tokenizer: they write and cut text differently\n"
         "  --> …/pieces/tokenizer.json\n"
         "  ┌─ test.merge:3:1\n"
         '3 │ save mean(a, b) to "out" with tokenizer=union(a, b)\n'
         "  │ ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ for this output\n"
-        "  = help: take the tokenizer of one of the models: `tokenizer=base`"
+        "  = help: take the tokenizer of one model: `tokenizer=base`; others give rows of tokens that they have, too\n"
+        '  = help: what another writes otherwise has a row by `union(base, tokens=[token("Ġthe", other, of="▁the")])`'
     )
 
 
