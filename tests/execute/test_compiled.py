@@ -60,7 +60,22 @@ def program(tiles, inputs=("float32",), outputs=("float32",)):
     """Return a program of one phase."""
     types = [tuple(TensorType(DTYPES[name], (1000,)) for name in names) for names in (inputs, outputs)]
     phase = Phase(tuple(range(len(inputs))), tuple(range(len(outputs))), False, False, tuple(tiles), ())
-    return Program((1000,), types[0], (), types[1], (), 0, (), (phase,), 4, 4, 1, 0, 0)
+    return Program(
+        shape=(1000,),
+        inputs=types[0],
+        matrices=(),
+        outputs=types[1],
+        shares=(),
+        written=(),
+        given=0,
+        prologue=(),
+        phases=(phase,),
+        registers=4,
+        register_bound=4,
+        scalars=1,
+        scratch=0,
+        state_bytes=0,
+    )
 
 
 @pytest.mark.parametrize("expression", METHODS)
