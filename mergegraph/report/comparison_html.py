@@ -35,10 +35,11 @@ _STYLE = (
 body { margin: 2rem; background: var(--page); color: var(--ink); font: 14px/1.45 system-ui, sans-serif }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th { font-weight: normal; text-align: left; padding: .1rem .6rem .1rem 0 } thead th { color: var(--faint) }
+th { font-weight: normal; text-align: left; padding: .1rem .6rem .1rem 0 } thead th { color: var(--faint) } thead th + th { padding: .1rem .4rem; text-align: right }
 td { padding: .1rem .4rem; text-align: right; border: 1px solid var(--page); font-size: 12px }
 .wide { overflow-x: auto } .none { color: var(--faint) } ul { padding-left: 1.2rem }
-summary { cursor: pointer; margin: .6rem 0 } .facts td { font-size: 14px; padding-right: 1.2rem }
+summary { cursor: pointer; margin: .6rem 0 } .facts td { font-size: 14px }
+.facts td, .facts thead th + th { padding-right: 1.2rem }
 """
     + "".join(
         f".s{i} {{ background: color-mix(in srgb, var(--hot) {100 * i // (STEPS - 1)}%, var(--cold)) }}\n"
@@ -65,8 +66,8 @@ def comparison_html(comparison: Comparison) -> str:
     for model, source in enumerate(comparison.models):
         maps = difference_maps(comparison, model)
         parts.append(f"<h2>{_text(source)}</h2>")
-        parts += _measure("Norm of the difference by that of the reference", maps, lambda f: f.relative, number, True)
-        parts += _measure("1 − cosine", maps, lambda f: 1.0 - f.cosine, number, False)
+        parts += _measure("Norm of the difference by that of the reference", maps, lambda f: f.relative, _aligned, True)
+        parts += _measure("1 − cosine", maps, lambda f: 1.0 - f.cosine, _aligned, False)
         parts += _measure("Share of changed elements", maps, lambda f: f.share, percent, False)
     conflicts = conflict_maps(comparison)
     if conflicts:
@@ -129,6 +130,11 @@ def _cell(cell: F | None, most: float, measure: Callable[[F], float], show: Call
         return f'<td class="none">{show(value)}</td>'
     step = min(STEPS - 1, max(0, int(STEPS * value / most))) if most > 0 else 0
     return f'<td class="s{step}">{show(value)}</td>'
+
+
+def _aligned(value: float) -> str:
+    """Return a number with four digits, zeros at the end among them, so that those below each other line up."""
+    return f"{value:#.4g}" if math.isfinite(value) and value else number(value)
 
 
 def _text(name: str) -> str:

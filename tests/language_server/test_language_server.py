@@ -1,6 +1,7 @@
 """An editor talks to `mergegraph lsp` over standard input and output, about whole recipes and half-typed ones."""
 
 import asyncio
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -249,3 +250,14 @@ def test_every_beginning_of_a_recipe_can_be_asked_about(edit):
             await editor.hover(RECIPE[:end] + "|")
 
     edit(scene)
+
+
+def test_the_server_ends_as_it_is_told_to():
+    messages = ['{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}']
+    messages += ['{"jsonrpc":"2.0","id":2,"method":"shutdown"}', '{"jsonrpc":"2.0","method":"exit"}']
+    sent = "".join(f"Content-Length: {len(message)}\r\n\r\n{message}" for message in messages)
+    command = [sys.executable, "-m", "mergegraph", "lsp"]
+    done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert '"id": 2' in done.stdout
+    assert "MG999" not in done.stderr
