@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
@@ -74,7 +74,7 @@ def _tensor_json(checkpoint: Checkpoint, tensor: Tensor, statistics: Statistics 
     if statistics is None:
         return found
     figures = statistics.get(tensor.name)
-    return {**found, "statistics": figures and {key: plain(value) for key, value in asdict(figures).items()}}
+    return {**found, "statistics": figures and {f.name: plain(getattr(figures, f.name)) for f in fields(figures)}}
 
 
 def _kinds(checkpoint: Checkpoint) -> Iterator[list[str]]:

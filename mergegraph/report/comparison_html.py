@@ -35,7 +35,8 @@ _STYLE = (
 body { margin: 2rem; background: var(--page); color: var(--ink); font: 14px/1.45 system-ui, sans-serif }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th { font-weight: normal; text-align: left; padding: .1rem .6rem .1rem 0 } thead th { color: var(--faint) } thead th + th { padding: .1rem .4rem; text-align: right }
+th { font-weight: normal; text-align: left; padding: .1rem .6rem .1rem 0 } thead th { color: var(--faint) }
+thead th + th { padding: .1rem .4rem; text-align: right }
 td { padding: .1rem .4rem; text-align: right; border: 1px solid var(--page); font-size: 12px }
 .wide { overflow-x: auto } .none { color: var(--faint) } ul { padding-left: 1.2rem }
 summary { cursor: pointer; margin: .6rem 0 } .facts td { font-size: 14px }
