@@ -19,7 +19,7 @@ from mergegraph.ir.graph import InputRef
 from mergegraph.kernels import POINTWISE, REDUCTIONS, SCALARS, SCANS, MagnitudeLimit, Tile, count_nonfinite
 from mergegraph.ops import OPS, Locality, Op
 from mergegraph.plan.plan import Compute, Copy, Target, buffer_window, output_window, phase_window, sample_starts
-from mergegraph.plan.program import TILE, Instruction, Operand, Phase, Place, Program
+from mergegraph.plan.program import SAMPLE_SHARE, SAMPLED_FROM, TILE, Instruction, Operand, Phase, Place, Program
 from mergegraph.write.digest import TensorDigest
 
 Call: TypeAlias = tuple[Callable[..., None], list[tuple[Any, ...]]]
@@ -247,7 +247,10 @@ class _Run:
             return _function(instruction), list(zip(*operands, strict=True))
         tiles = [x for x in instruction.inputs if _is_tile(x)]
         out = [instruction.out] if instruction.out.kind != "scalar" else []
-        return kernel.update, list(zip(places, *(views.of(x) for x in (*out, *tiles)), strict=True))
+        calls = list(zip(places, *(views.of(x) for x in (*out, *tiles)), strict=True))
+        if instruction.op == "magnitude_sample" and not views.sampled and self.elements >= SAMPLED_FROM:
+            return partial(_sample_tile, kernel.update), calls
+        return kernel.update, calls
 
     def _kernel(self, instruction: Instruction) -> Any:
         scalars = tuple(self._scalar(x) for x in instruction.inputs if not _is_tile(x))
@@ -307,6 +310,7 @@ class _Views:
         self.spots = spots
         self.sizes = [spot.count for spot in spots]
         self.row = run.program.row if phase.rows else 0
+        self.sampled = phase.sampled
         self._found: dict[Operand, list[Any]] = {}
 
     def of(self, operand: Operand) -> list[Any]:
@@ -334,6 +338,12 @@ class _Views:
 
     def _shaped(self, piece: torch.Tensor) -> torch.Tensor:
         return piece.view(-1, self.row) if self.row else piece
+
+
+def _sample_tile(update: Callable[..., None], tile: Tile, x: torch.Tensor) -> None:
+    """Show a reduction that is content with a sample a part of each tile, where another one needs all of them."""
+    count = -(-tile.count // SAMPLE_SHARE)
+    update(Tile(tile.start, count), x.view(-1)[:count])
 
 
 def _function(instruction: Instruction) -> Callable[..., None]:

@@ -100,7 +100,7 @@ def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     """Return `exp(KL) − 1` of each row if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
 
     With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(m − d)`, `g(x) = exp(x) − 1 − x`: a sum
-    of what is not negative, so that nothing cancels, and float32 will do for p and g.
+    of what is not negative, so that nothing cancels, and float32 will do for p and g, which is `x²` times a series.
     """
     weights, shift, rest = (_room(a, place) for place in range(3))
     _softmax_weights(a, weights, shift, rest)
@@ -108,7 +108,7 @@ def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     torch.sub(b, a, out=shift)
     shift.sub_((_row_sums(torch.mul(weights, shift, out=rest)) / total)[:, None].float())
     apart = torch.abs(shift, out=rest).amax(dim=1)
-    _second_remainder(shift, apart, rest)
+    _graded(shift, 2, apart, _REMAINDER, rest)
     return _row_sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
 
 
@@ -118,25 +118,37 @@ def _softmax_weights(a: torch.Tensor, out: torch.Tensor, one: torch.Tensor, othe
     A polynomial will do for rows that are at most 0.6 wide.
     """
     top, low = a.amax(dim=1, keepdim=True), a.amin(dim=1, keepdim=True)
-    narrow = (top - low <= 0.6).view(-1)
+    width = (top - low).view(-1)
+    narrow = width <= 0.6
     if narrow.all():
-        series(torch.sub(a, (top + low) / 2, out=one), 0, 6, out)
+        _graded(torch.sub(a, (top + low) / 2, out=one), 0, width, _WEIGHTS, out)
         return
     exponential(torch.sub(a, top, out=out), one, other)
     if narrow.any():
         x = a[narrow] - (top[narrow] + low[narrow]) / 2
-        out[narrow] = series(x, 0, 6, torch.empty_like(x))
+        room = torch.empty_like(x)
+        _graded(x, 0, width[narrow], _WEIGHTS, room)
+        out[narrow] = room
 
 
-def _second_remainder(x: torch.Tensor, largest: torch.Tensor, out: torch.Tensor) -> None:
-    """Write `(e^x − 1 − x) / x²` for rows whose elements are at most `largest`; fewer terms do for small ones."""
-    small = largest <= 1 / 16
-    if small.all():
-        series(x, 2, 6, out)
-        return
-    series(x, 2, 10, out)
-    if small.any():
-        out[small] = series(x[small], 2, 6, torch.empty_like(x[small]))
+_WEIGHTS = ((0.2, 4), (math.inf, 6))
+_REMAINDER = ((1 / 64, 4), (1 / 16, 5), (math.inf, 10))
+"""Up to which size of the elements of a row so many terms of a series are exact to 10⁻⁷."""
+
+
+def _graded(
+    x: torch.Tensor, first: int, sizes: torch.Tensor, grades: tuple[tuple[float, int], ...], out: torch.Tensor
+) -> None:
+    """Write a series of each row with as many terms as its size needs, whatever rows are beside it."""
+    below = torch.zeros_like(sizes, dtype=torch.bool)
+    for limit, last in grades:
+        rows = ~below if limit == math.inf else ~below & (sizes <= limit)
+        if rows.all():
+            series(x, first, last, out)
+            return
+        if rows.any():
+            out[rows] = series(x[rows], first, last, torch.empty_like(x[rows]))
+        below |= rows
 
 
 def _far(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -54,6 +54,17 @@ def test_row_divergences(shape, scale):
     np.testing.assert_array_equal(found, reduced("row_divergences", a, b, step=1))
 
 
+@pytest.mark.usefixtures("arithmetic")
+def test_divergences_of_rows_of_many_sizes_side_by_side():
+    a, d = matrices((40, 300))
+    sizes = np.geomspace(1e-3, 1e3, 40).astype(np.float32)[:, None]
+    a *= sizes
+    b = a + d * np.roll(sizes, 11, axis=0)
+    found = reduced("row_divergences", a, b)
+    np.testing.assert_allclose(found, divergences(a, b).astype(float), rtol=2e-6, atol=1e-17)
+    np.testing.assert_array_equal(found, reduced("row_divergences", a, b, step=1))
+
+
 def test_rows_that_are_equal_do_not_diverge():
     (a,) = matrices((4, 100), 1)
     assert reduced("row_divergences", a, a).tolist() == [0.0] * 4
@@ -107,7 +118,7 @@ def test_exponential(dtype):
     assert torch.isfinite(exponent(torch.tensor([-torch.inf, torch.inf], dtype=dtype))).all()
 
 
-@pytest.mark.parametrize(("reach", "terms"), [(1 / 16, 6), (1.0, 10)])
+@pytest.mark.parametrize(("reach", "terms"), [(1 / 64, 4), (1 / 16, 5), (1.0, 10)])
 def test_series_of_the_second_remainder(reach, terms):
     x = torch.linspace(-reach, reach, 20_001)
     exact = x.numpy().astype(np.longdouble)
