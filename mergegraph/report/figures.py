@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mergegraph.checkpoint.checkpoint import commit, waiting
 from mergegraph.checkpoint.summary import describe
 from mergegraph.compiler import Compilation
+from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.plan import Compute, Plan
 from mergegraph.plan.planner import Resources, plan
@@ -54,9 +55,13 @@ class Sharing:
 
 def inputs(compilation: Compilation, plan: Plan) -> list[Input]:
     """Return the models of a plan in the order of the recipe."""
-    used: Counter[int] = Counter()
+    needed: Counter[TensorRef] = Counter()
     for ref in {ref for unit in plan.units for ref in (*unit.inputs, *unit.matrices)}:
-        used[ref.model] += compilation.tensor(ref).nbytes
+        needed[TensorRef(ref.model, ref.name)] += compilation.tensor(ref).nbytes
+    used: Counter[int] = Counter()
+    for whole, nbytes in needed.items():
+        # Rows of a vocabulary may be needed more than once.
+        used[whole.model] += min(nbytes, compilation.tensor(whole).nbytes)
     return [_input(compilation, model, used[number]) for number, model in enumerate(compilation.recipe.models)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from textwrap import wrap
 
 from mergegraph.compiler import Compilation
@@ -14,7 +15,9 @@ from mergegraph.report import figures
 from mergegraph.report.spelling import counted
 from mergegraph.sizes import format_size
 
-MOST_PROGRAMS = 5
+MOST_LINES = 16
+"""Lines on programs, so that a plan fits on a screen; one program is always told of."""
+
 MOST_SHAPES = 4
 GUTTER = 10
 WIDTH = 120
@@ -151,7 +154,9 @@ def _programs(plan: Plan) -> Iterator[str]:
     alike: dict[tuple[str, ...], list[int]] = {}
     for number, _ in uses.most_common():
         alike.setdefault(tuple(_program(plan.programs[number])), []).append(number)
-    for lines, numbers in list(alike.items())[:MOST_PROGRAMS]:
+    ends = accumulate(len(lines) + 1 for lines in alike)
+    told = max(1, sum(end <= MOST_LINES for end in ends))
+    for lines, numbers in islice(alike.items(), told):
         shapes: Counter[str] = Counter()
         for number in numbers:
             shapes[str(plan.programs[number].outputs[0])] += uses[number]
@@ -159,8 +164,8 @@ def _programs(plan: Plan) -> Iterator[str]:
         parts += [counted(len(shapes) - MOST_SHAPES, "more shape")] if len(shapes) > MOST_SHAPES else []
         yield f"{counted(shapes.total(), 'unit')}: {', '.join(parts)}"
         yield from lines
-    if len(alike) > MOST_PROGRAMS:
-        yield f"… and {counted(len(alike) - MOST_PROGRAMS, 'more program')}"
+    if told < len(alike):
+        yield f"… and {counted(len(alike) - told, 'more program')}: `--tensor GLOB` shows that of a tensor"
 
 
 def _program(program: Program) -> Iterator[str]:
