@@ -3,10 +3,10 @@
     python benchmarks/ratios.py [--runs 5] [--only METHOD ...] [--without-mergekit] [--without-cold]
 
 For each method, alternately and on the same files in the page cache: mergekit 0.1.5 in float32, the I/O floor
-(floor.py: the same bytes read once and written, nothing computed), and MergeGraph with one worker, with two, and with
-two in little memory. Every figure is that of a whole process, its start included; times are medians, peaks the largest.
-The start alone is measured too: that of the interpreter with all libraries, before the first byte is read.
-At the end the floor and two workers run once more with no byte of the inputs in the page cache.
+(floor.py: the same bytes read once and written, nothing computed), and MergeGraph with one worker, with two, with two
+in little memory, and with compiled loops. Every figure is that of a whole process, its start included; times are
+medians, peaks the largest. The start alone is measured too: that of the interpreter with all libraries, before the
+first byte is read. At the end the floor and two workers run once more with no byte of the inputs in the page cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import mergekit_peer
@@ -30,8 +30,29 @@ from peers import METHODS, Method
 WORK = DATA / "ratios"
 LITTLE, MUCH = "700MB", "8GB"
 MERGEKIT, FLOOR, START = "mergekit", "floor", "start"
-ONE, TWO, TIGHT = (MUCH, 1), (MUCH, 2), (LITTLE, 2)
-SETTINGS = (ONE, TWO, TIGHT)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How MergeGraph is run."""
+
+    memory: str
+    workers: int
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
+        return f"MergeGraph, {self.memory}, {workers}{', compiled' if self.compiled else ''}"
+
+    def options(self) -> list[str]:
+        """Return the options of the command."""
+        limits = ["--memory", self.memory, "--workers", str(self.workers)]
+        return [*limits, "--compile"] if self.compiled else limits
+
+
+ONE, TWO, TIGHT = Setting(MUCH, 1), Setting(MUCH, 2), Setting(LITTLE, 2)
+COMPILED = Setting(MUCH, 1, compiled=True), Setting(MUCH, 2, compiled=True)
+SETTINGS = (ONE, TWO, TIGHT, *COMPILED)
 COLD = (FLOOR, TWO)
 
 
@@ -117,17 +138,15 @@ def _command(method: Method, who: object, options: argparse.Namespace, out: Path
         return [str(options.python), str(BENCHMARKS / "floor.py"), str(out), str(nbytes), *files]
     if who == START:
         return [str(options.python), "-c", "import mergegraph.cli.app, mergegraph.merge, mergegraph.execute.run"]
-    assert isinstance(who, tuple)
+    assert isinstance(who, Setting)
     recipe = WORK / f"{method.name}.merge"
     recipe.write_text(method.recipe(family))
-    limits = ["--memory", who[0], "--workers", str(who[1])]
-    return [str(options.python), "-m", "mergegraph", "run", str(recipe), str(out), *limits]
+    return [str(options.python), "-m", "mergegraph", "run", str(recipe), str(out), *who.options()]
 
 
 def _title(who: object) -> str:
-    if isinstance(who, tuple):
-        return f"MergeGraph, {who[0]}, {who[1]} worker{'s' if who[1] != 1 else ''}"
-    return {MERGEKIT: f"mergekit {mergekit_peer.VERSION}, float32", FLOOR: "I/O floor", START: "start alone"}[str(who)]
+    titles = {MERGEKIT: f"mergekit {mergekit_peer.VERSION}, float32", FLOOR: "I/O floor", START: "start alone"}
+    return titles.get(str(who), str(who))
 
 
 def report(found: Sequence[Figures], options: argparse.Namespace) -> str:
@@ -148,24 +167,28 @@ def _line(method: str, who: object, cost: Cost) -> str:
 
 FLOORS = {"linear": "≤ 1.5", "slerp": "≤ 1.5", "ties": "≤ 3", "dare_ties": "≤ 3"}
 PROCESSOR = {"linear": "≥ 5", "slerp": "≥ 5", "ties": "≥ 20", "dare_ties": "≥ 10"}
-WALL = {"linear": "≥ 8", "ties": "≥ 25"}
+WALL = {"linear": "≥ 8", "slerp": "", "ties": "≥ 25", "dare_ties": ""}
+TWICE = {"linear": "", "slerp": "", "ties": "≥ 1.7", "dare_ties": ""}
 
 
 def ratios(figures: Figures) -> Iterator[tuple[str, float, str]]:
     """Yield the name of each ratio of a method, its value, and what it should reach."""
     costs, name = figures.costs, figures.method
-    floor, start, one, two, tight = (costs[who] for who in (FLOOR, START, *SETTINGS))
-    rest = replace(two, seconds=two.seconds - start.seconds)
-    yield "wall ÷ I/O floor, 2 workers", two.seconds / floor.seconds, FLOORS[name]
-    yield "the same without the start of the process", rest.seconds / floor.seconds, ""
-    yield "two workers against one, without the start", (one.seconds - start.seconds) / rest.seconds, "≥ 1.7 (ties)"
-    yield "wall in little memory ÷ in much", tight.seconds / two.seconds, "≤ 1.15"
+    floor, start, tight = costs[FLOOR], costs[START], costs[TIGHT]
+    peer = costs.get(MERGEKIT)
+    for kind, (lone, pair) in (("kernels", (ONE, TWO)), ("compiled", COMPILED)):
+        one, two = costs[lone], costs[pair]
+        rest = two.seconds - start.seconds
+        yield f"{kind}: wall ÷ I/O floor, 2 workers", two.seconds / floor.seconds, FLOORS[name]
+        yield f"{kind}: the same without the start of the process", rest / floor.seconds, ""
+        yield f"{kind}: two workers against one, without the start", (one.seconds - start.seconds) / rest, TWICE[name]
+        if peer is not None:
+            yield f"{kind}: CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
+            yield f"{kind}: wall, mergekit ÷ two workers", peer.seconds / two.seconds, WALL[name]
+    yield "wall in little memory ÷ in much", tight.seconds / costs[TWO].seconds, "≤ 1.15"
     if figures.cold:
         yield "wall ÷ I/O floor, 2 workers, cold", figures.cold[TWO].seconds / figures.cold[FLOOR].seconds, ""
-    peer = costs.get(MERGEKIT)
     if peer is not None:
-        yield "CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
-        yield "wall, mergekit ÷ two workers", peer.seconds / two.seconds, WALL.get(name, "")
         yield "peak, mergekit ÷ little memory", peer.peak_bytes / tight.peak_bytes, "≥ 5"
 
 
