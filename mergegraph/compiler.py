@@ -32,8 +32,8 @@ from mergegraph.vocabulary.align import Alignments, align
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
-LIBRARIES_BYTES = 240_000_000
-"""What torch and dask add to a process, with a margin."""
+TOKENIZER_BYTES = 5
+"""What a byte of a tokenizer takes in memory that has been read: measured, with a margin."""
 
 MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
@@ -184,7 +184,9 @@ class Compilation:
         `compile` there is room for compiling.
         """
         graph = self.optimized
-        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile))
+        tokens = {found for found in self.alignments.tokens.values() if found is not None}
+        read = TOKENIZER_BYTES * sum(len(found.data) for found in tokens)
+        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile, read=read))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
@@ -229,13 +231,14 @@ class Compilation:
         return os.path.lexists(self.folder / os.path.expanduser(path))
 
 
-def resources(memory: int | None, workers: int | None, *, loaded: bool, compile: bool = False) -> Resources:
-    """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`."""
-    if loaded:
-        baseline = resident_bytes() + MARGIN_BYTES
-    else:
-        # What has been read by now, such as large tokenizers, stays beside the libraries.
-        baseline = max(RUNTIME_BYTES, resident_bytes() + (0 if "torch" in sys.modules else LIBRARIES_BYTES))
+def resources(
+    memory: int | None, workers: int | None, *, loaded: bool, compile: bool = False, read: int = 0
+) -> Resources:
+    """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`.
+
+    `read` are the bytes that tokenizers take, which are in memory beside the libraries.
+    """
+    baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
     baseline += COMPILING_BYTES if compile else 0
     return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
 
