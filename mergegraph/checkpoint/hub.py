@@ -17,7 +17,7 @@ from typing import Any
 
 from mergegraph.checkpoint.faults import fault, quoted, warning
 from mergegraph.checkpoint.header import Header, read_header, remote_header
-from mergegraph.checkpoint.hub_faults import full, refusal, unreachable
+from mergegraph.checkpoint.hub_faults import broken_off, full, refusal, unreachable
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.sizes import format_size
 
@@ -68,8 +68,12 @@ class Repository:
             return
         from huggingface_hub import hf_hub_download
 
-        with _reporting(f"{self.id}@{self.commit[:7]}"):
-            hf_hub_download(self.id, name, revision=self.commit, tqdm_class=_counter(report or (lambda _: None)))
+        place = f"{self.id}@{self.commit[:7]}"
+        with _reporting(place):
+            try:
+                hf_hub_download(self.id, name, revision=self.commit, tqdm_class=_counter(report or (lambda _: None)))
+            except Exception as error:
+                raise (broken_off(error, name, place) or error) from error
 
     def headers(self, paths: Sequence[Path]) -> Iterator[Callable[[], Header]]:
         """Yield, for weights files of this model, what returns the header, or raises what is wrong with it.

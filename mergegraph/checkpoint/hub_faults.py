@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from mergegraph.checkpoint.faults import cut, fault
+from mergegraph.checkpoint.faults import cut, fault, quoted
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 
 LOCAL = "a folder is named by a path that begins with `./`, `/` or `~`"
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
+
+_BROKEN_OFF = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError"})
+"""How the errors are called that the client of HTTP raises when an answer has begun and does not end."""
 
 _UNREACHABLE = frozenset({"MG527", "MG547", "MG574"})
 
@@ -26,6 +29,16 @@ def refusal(error: Exception, place: str) -> MergeGraphError:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return full("the disk of the Hub's cache is full", place)
     return _told(found, place) or fault("MG527", f"the Hub cannot be reached: {first_line(found[-1])}", place, LOCAL)
+
+
+def broken_off(error: Exception, name: str, place: str) -> MergeGraphError | None:
+    """Return the error for a server that stopped in the middle of a file, None for any other failure."""
+    for cause in causes(error):
+        if type(cause).__name__ in _BROKEN_OFF:
+            message = f"the download of {quoted(name)} broke off several times: {first_line(cause)}"
+            patience = "HF_HUB_DOWNLOAD_TIMEOUT is how many seconds a silent server is waited for"
+            return fault("MG573", message, place, "run again: files that are complete are kept", patience)
+    return None
 
 
 def full(message: str, place: str) -> MergeGraphError:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -469,6 +470,65 @@ def test_an_interrupted_download_breaks_nothing(hub, family, tmp_path):
     assert (child.returncode, said.strip()) == (130, again)
     assert not (tmp_path / "out").exists()
     go_on.set()
+
+
+@pytest.fixture
+def breaking(hub, family, monkeypatch):
+    """Return what lets the server break off so many downloads, the first after 200,000 bytes; it returns its requests.
+
+    The client takes pieces of 64 KiB, and does not wait before it tries again.
+    """
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    requests = []
+
+    def start(times, seconds=0.0, later=200_000):
+        def broken(request):
+            wanted = request.headers.get("range", "")
+            if "/cdn/" not in request.path or wanted == f"bytes=0-{hub_module.FIRST_BYTES - 1}":
+                return None
+            requests.append(request)
+            most = 200_000 if len(requests) == 1 else later
+            return (most, seconds) if len(requests) <= times else None
+
+        hub.broken = broken
+        return requests
+
+    return start
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(breaking, family, tmp_path):
+    requests = breaking(3)
+    merge(compilation(tmp_path, RECIPE), tmp_path / "out", Options())
+    run(family, RECIPE.replace("org/", "./"), tmp_path / "local")
+    assert read_bytes(tmp_path / "out") == read_bytes(tmp_path / "local")
+    ranges = [request.headers.get("range") for request in requests]
+    assert ranges[:4] == [None, *(f"bytes={(1 << 16) * 3 * i}-" for i in (1, 2, 3))]
+    assert ranges[4:] == [None] * 3
+
+
+def read_bytes(folder):
+    return [path.read_bytes() for path in sorted(folder.glob("*.safetensors"))]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_a_server_that_never_ends_an_answer(hub, breaking, family, tmp_path, monkeypatch, seconds):
+    """It closes the connection, or stalls for longer than is waited."""
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
+    requests = breaking(10**6, seconds, later=0)
+    with pytest.raises(MergeGraphError) as caught:
+        merge(compilation(tmp_path, RECIPE), tmp_path / "out", Options())
+    first, _, rest = str(caught.value).partition("\n")
+    begin = "error[MG573]: the download of `model-00001-of-00002.safetensors` broke off several times: "
+    assert first.startswith(begin + ("timed out" if seconds else "peer closed connection"))
+    commit = hub.repos["org/a"].branches["main"][:7]
+    assert rest == (
+        f"  --> org/a@{commit}\n"
+        "  = help: run again: files that are complete are kept\n"
+        "  = help: HF_HUB_DOWNLOAD_TIMEOUT is how many seconds a silent server is waited for"
+    )
+    assert not (tmp_path / "out").exists()
+    assert len(requests) < 10
 
 
 def test_commands_in_a_process_of_their_own(hub, family, tmp_path):

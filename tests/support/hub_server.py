@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ class Hub:
     repos: dict[str, Repo] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     intercept: Callable[[Request], Answer | None] = lambda _: None
+    broken: Callable[[Request], tuple[int, float] | None] = lambda _: None
+    """May break an answer off: after so many bytes, having waited so many seconds."""
     ranges: bool = True
     writer: str = "may-write"
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -239,7 +242,12 @@ def serving() -> Iterator[Hub]:
             self.end_headers()
             if self.command == "HEAD":
                 return
+            broken = hub.broken(request)
             for start in range(0, len(data), 16_384):
+                if broken and start >= broken[0]:
+                    threading.Event().wait(broken[1])
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
                 try:
                     self.wfile.write(data[start : start + 16_384])
                 except OSError:
