@@ -101,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = app.main(list(arguments), prog_name="mergegraph", standalone_mode=False)
-        if sys.stdout is not None and not sys.stdout.closed:  # a language server closes it
+        if not sys.stdout.closed:  # a language server closes it
             sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except MergeGraphError as error:

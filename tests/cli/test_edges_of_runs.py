@@ -151,3 +151,18 @@ def test_deferred_signals_come_afterwards_and_only_there():
     thread.start()
     thread.join()
     assert done[1:] == ["in a thread"]
+
+
+def test_an_interrupt_before_anything_has_begun():
+    code = (
+        "import sys\n"
+        "from mergegraph.cli import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'mergegraph.cli.app':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

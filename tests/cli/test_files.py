@@ -112,6 +112,14 @@ def test_a_full_standard_output(folder):
     assert done.stderr == ("error[MG645]: the system refused: No space left on device\n  --> standard output\n\n")
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_its_standard_streams(folder, closed):
+    (folder / "copy.merge").write_text('save model("./a") to "out"\n')
+    command = f"{sys.executable} -m mergegraph run copy.merge --json {closed}"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    assert run(["verify", "out"]) == 0
+
+
 def test_a_closed_standard_output(folder):
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m mergegraph methods >&-"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
