@@ -73,7 +73,10 @@ class Repository:
             try:
                 hf_hub_download(self.id, name, revision=self.commit, tqdm_class=_counter(report or (lambda _: None)))
             except Exception as error:
-                raise (broken_off(error, name, place) or error) from error
+                broken = broken_off(error, name, place)
+                if broken is None:
+                    raise
+                raise broken from error
 
     def headers(self, paths: Sequence[Path]) -> Iterator[Callable[[], Header]]:
         """Yield, for weights files of this model, what returns the header, or raises what is wrong with it.
