@@ -77,15 +77,15 @@ def test_a_log_gets_lines_and_a_summary(folder):
 def test_an_extraction_shows_how_far_it_is(folder):
     command = ("extract-lora", "a", "--base", "b", "--rank", "4", "-o", "adapter")
     out, shown = on_a_terminal(folder, *command)
-    assert re.search(r"extracting [━╸╺ ]+ *[\d.]+/[\d.]+ .?B .* model\.", shown)
+    assert re.search(r"extracting [━╸╺ ]+ *[\d.]+/[\d.]+ .?B .* base_model\.", shown)
     assert out.startswith("adapter: ")
     arguments = [sys.executable, "-c", CHILD, *command, "--overwrite"]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()
     found = re.fullmatch(
-        r"([\d.]+ .?B) of ([\d.]+ .?B), .*/s, 0 s left, memory [\d.]+ .?B, (model|lm_head)\..*", lines[-1]
+        r"([\d.]+ .?B) of ([\d.]+ .?B), .*/s, 0 s left, memory [\d.]+ .?B of [\d.]+ .?B, base_model\..*", lines[-1]
     )
-    assert found
+    assert found, lines[-1]
     assert found[1] == found[2]
 
 

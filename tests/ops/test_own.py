@@ -11,8 +11,8 @@ from merging import compilation, merged, run
 
 import mergegraph
 from mergegraph.diagnostics import MergeGraphError
-from mergegraph.merge import _plan_hash
 from mergegraph.ops import OPS
+from mergegraph.outputs import identity
 from mergegraph.own import load
 
 
@@ -79,7 +79,7 @@ def test_changed_code_does_not_resume(tmp_path):
 
 def plan_hash(folder, text):
     compiled = compilation(folder, text)
-    return _plan_hash(compiled, compiled.recipe.saves[0])
+    return identity.plan_hash(compiled, compiled.recipe.saves[0])
 
 
 SIGNATURES = {

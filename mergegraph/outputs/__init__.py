@@ -1,0 +1,1 @@
+"""Decide what each output is: where it goes, what is in its files, what it depends on."""

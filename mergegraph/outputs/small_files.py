@@ -1,0 +1,167 @@
+"""Make the files beside the weights: configuration, tokenizer, model card, manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mergegraph.checkpoint.adapter_config import CONFIG
+from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.files import read_small
+from mergegraph.checkpoint.layers import split_layer
+from mergegraph.checkpoint.licence import licence_of
+from mergegraph.checkpoint.tied import is_head
+from mergegraph.compiler import Compilation
+from mergegraph.diagnostics import Diagnostic
+from mergegraph.ir.node import Node
+from mergegraph.lower.names import Namer
+from mergegraph.outputs.identity import input_model, versions
+from mergegraph.outputs.shards import main_dtype
+from mergegraph.recipe.recipe import Save
+from mergegraph.recipe.recipe import donor as model_of
+from mergegraph.report.mermaid import recipe_mermaid
+from mergegraph.vocabulary.files import lost_warning, renumbered, token_files
+from mergegraph.write.adapter import Adapted, adapter_config
+from mergegraph.write.card import Parent, model_card
+from mergegraph.write.config import Stack, merged_config
+from mergegraph.write.layout import Layout
+from mergegraph.write.manifest import CARD_NAME, build_manifest
+from mergegraph.write.refusals import MANIFEST_NAME
+
+MAX_EXTRA_BYTES = 256_000_000
+"""The longest file beside the weights, such as a tokenizer, that is copied."""
+
+
+def small_files(
+    compilation: Compilation,
+    index: int,
+    shards: Layout,
+    digests: Mapping[str, str],
+    title: str,
+    read: Callable[[Path], bytes],
+) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+    """Return every file beside the weights by its path in the directory, the manifest last, and what they lack.
+
+    `read` gives the bytes of a file that is copied; outputs with the same tokenizer share them.
+    """
+    recipe, save = compilation.recipe, compilation.recipe.saves[index]
+    if index in compilation.extracted:
+        files = {CONFIG: adapter_config(_adapted(compilation, index))}
+        files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
+        return files, ()
+    donor = compilation.checkpoints[save.config]
+    alignment, tokens = compilation.alignments.saves[index], compilation.alignments.tokens.get(save.config)
+    files = token_files(_tokenizers(compilation, index), read, alignment.joined, alignment.template)
+    warnings: tuple[Diagnostic, ...] = ()
+    if donor.config:
+        found: Mapping[str, object] = donor.config
+        lost: list[str] = []
+        if tokens is not None and alignment.joined is not None:
+            found, lost = renumbered(donor.config, tokens, alignment.joined)
+        config = merged_config(
+            found,
+            dtype=main_dtype(shards, compilation, index),
+            stacks=_stacks(compilation, save, donor),
+            tied=_tied(shards, donor),
+            vocab_size=alignment.rows if save.vocabulary.exact or alignment.gathers else None,
+        )
+        files["config.json"], warnings = config.data, (*config.warnings, *([lost_warning(lost)] if lost else ()))
+    parents = [compilation.checkpoints[model] for model in recipe.parents(save)]
+    card = model_card(
+        title,
+        [_parent(parent) for parent in parents],
+        recipe=compilation.source.text,
+        mermaid=recipe_mermaid(recipe, [save]),
+        licences=[licence_of(parent) for parent in parents],
+    )
+    files[CARD_NAME] = card.encode("utf-8", "replace")
+    files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
+    return files, warnings
+
+
+def _manifest(
+    compilation: Compilation, save: Save, shards: Layout, digests: Mapping[str, str], files: Mapping[str, bytes]
+) -> bytes:
+    recipe = compilation.recipe
+    return build_manifest(
+        recipe=compilation.source.text,
+        imports=recipe.imports,
+        seed=recipe.seed,
+        save={"path": save.path, "dtype": save.dtype},
+        inputs=[input_model(compilation.checkpoints[parent]) for parent in recipe.parents(save)],
+        versions=versions(),
+        layout=shards,
+        digests=digests,
+        small_files=files,
+    )
+
+
+def _adapted(compilation: Compilation, index: int) -> Adapted:
+    """Return what the configuration of an adapter says."""
+    found, base = compilation.extracted[index], compilation.recipe.saves[index].value.inputs[1]
+    ranks = {part.module: part.rank for part in found.parts if part.rank}
+    saved = {part.module for part in found.parts} - ranks.keys()
+    source = compilation.checkpoints[base].source if base.op == "model" else None
+    return Adapted(ranks, tuple(sorted(saved)), found.transposed, source)
+
+
+def fetch_small_files(compilation: Compilation) -> None:
+    """Download what is copied or quoted at the end, so that a network that fails later does no harm."""
+    for index, save in enumerate(compilation.recipe.saves):
+        if index in compilation.extracted:
+            continue
+        for checkpoint in _tokenizers(compilation, index):
+            for path in checkpoint.extras:
+                checkpoint.member(path)
+        for model in compilation.recipe.parents(save):
+            licence_of(compilation.checkpoints[model])
+
+
+def _tokenizers(compilation: Compilation, index: int) -> list[Checkpoint]:
+    """Return what the files beside the weights are copied from: of an adapter first from the model it belongs to."""
+    tokenizer = compilation.alignments.saves[index].tokenizer
+    nodes = [tokenizer] if tokenizer.op == "model" else [model_of(compilation.recipe.anchors[tokenizer]), tokenizer]
+    return [compilation.checkpoints[node] for node in nodes]
+
+
+def read_extra(path: Path) -> bytes:
+    """Return a file that is copied. MergeGraphError if it is too long."""
+    return read_small(path, MAX_EXTRA_BYTES, "file beside the weights")
+
+
+def _tied(shards: Layout, donor: Checkpoint) -> bool | None:
+    """Return False where the output has a head of its own that the donor lacks, None where nothing has changed."""
+    heads = [name for name in shards.shard_of if is_head(name)]
+    return False if any(name not in donor.tensors for name in heads) else None
+
+
+def _stacks(compilation: Compilation, save: Save, donor: Checkpoint) -> list[Stack]:
+    """Return the stacks of the output whose layers are not those of the donor, and where each layer comes from."""
+    origins = layer_origins(compilation, save.value)
+    found = []
+    for stack in donor.stacks:
+        layers = origins.get(stack.prefix, {})
+        if (layers and set(layers) != set(range(stack.count))) or any(o != (save.config, i) for i, o in layers.items()):
+            sources = tuple(
+                (compilation.checkpoints[model].config, number) for _, (model, number) in sorted(layers.items())
+            )
+            found.append(Stack(stack.prefix, stack.count, sources))
+    return found
+
+
+def layer_origins(compilation: Compilation, value: Node) -> dict[str, dict[int, tuple[Node, int]]]:
+    """Return, for every layer of a value by stack and number, the model it is a change of and its number there."""
+    namer = Namer(compilation.recipe, compilation.checkpoints, compilation.adapters)
+    names = namer.names(value)
+    found: dict[str, dict[int, tuple[Node, int]]] = {}
+    for name in names.names:
+        layer = split_layer(name, names.prefixes)
+        if layer and layer.index not in found.setdefault(layer.prefix, {}):
+            model, inner = namer.home(value, name)
+            below = split_layer(inner, namer.names(model).prefixes)
+            found[layer.prefix][layer.index] = model, below.index if below else layer.index
+    return found
+
+
+def _parent(checkpoint: Checkpoint) -> Parent:
+    return Parent(checkpoint.source, checkpoint.source if checkpoint.commit else None, checkpoint.commit)
