@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from mergegraph.checkpoint.adapter import Adapter
-from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
-from mergegraph.checkpoint.tied import tied_partner
+from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.diagnostics import Diagnostic
 from mergegraph.dtypes import DTYPES, FLOAT32, Dtype, widest
 from mergegraph.ir.graph import (
@@ -20,34 +19,29 @@ from mergegraph.ir.graph import (
     Number,
     OutputTensor,
     RowsRef,
-    Table,
     TensorRef,
     const,
     const_value,
-    input_leaf,
     key_leaf,
     leaf_index,
-    matrix_leaf,
     number_leaf,
-    table_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
-from mergegraph.ir.types import TensorType, Type
+from mergegraph.ir.types import Type
 from mergegraph.keys import random_bits_key
-from mergegraph.lower.changes import Aligned, changed_by
+from mergegraph.lower.changes import changed_by
 from mergegraph.lower.extract import Decisions, Difference, Extracted, extracted
 from mergegraph.lower.faults import Faults
 from mergegraph.lower.fields import field_value
+from mergegraph.lower.leaves import Leaves
 from mergegraph.lower.names import Namer
+from mergegraph.lower.state import Missing, TensorState, Unlowerable
 from mergegraph.ops import OPS, Op
 from mergegraph.ops.cast import cast
-from mergegraph.ops.column_mean import column_mean
-from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.identical import identical
-from mergegraph.ops.pad_rows import pad_rows
 from mergegraph.ops.zeros import zeros
 from mergegraph.recipe.recipe import Recipe, Save, numbers_attribute
-from mergegraph.vocabulary.align import Alignment, Gather
+from mergegraph.vocabulary.align import Alignment
 
 LONGEST_FINGERPRINT = 10_000
 
@@ -60,31 +54,6 @@ _KEYED = frozenset(op.name for op in OPS.values() if any(p.kind == "Key" for p i
 
 _NAMED = frozenset({"select", "ramp", "lora", "stack", "layers"})
 """The operations on models that look at the names of tensors."""
-
-
-class Unlowerable(Exception):
-    """Leave a tensor whose fault has been recorded."""
-
-
-class Missing(Exception):
-    """Say that a model lacks a tensor."""
-
-    def __init__(self, model: Node, name: str) -> None:
-        super().__init__(name)
-        self.model = model
-        self.name = name
-
-
-@dataclass(slots=True)
-class _Tensor:
-    """What is known of the tensor that is being lowered: for which save, its bindings, and values already lowered."""
-
-    save: int
-    bindings: dict[Binding, int] = field(default_factory=dict)
-    done: dict[tuple[Node, str], Node] = field(default_factory=dict)
-
-    def bind(self, binding: Binding) -> int:
-        return self.bindings.setdefault(binding, len(self.bindings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +105,10 @@ class Lowering:
         self.alignments = alignments
         self.namer = Namer(recipe, checkpoints, adapters)
         self.faults = Faults(recipe)
-        self._models = {node: index for index, node in enumerate(recipe.models)}
-        self._types: dict[tuple[Dtype, tuple[int, ...]], TensorType] = {}
+        self.leaves = Leaves(recipe, checkpoints, alignments, self.faults)
         self._applied: dict[tuple[Node, int, tuple[Node, ...]], Node] = {}
         self._fingerprints: dict[Node, str] = {}
         self._leaf_dtypes: dict[tuple[Node, frozenset[int]], frozenset[Dtype]] = {}
-        self._leaves: dict[tuple[int, TensorType], Node] = {}
         self._constants: dict[float, Node] = {}
         self._checked: set[tuple[Node, Node]] = set()
         self._ramped: dict[Node, frozenset[int]] = {}
@@ -170,7 +137,7 @@ class Lowering:
     def _surveyed(self, node: Node, save: int) -> list[OutputTensor]:
         found = []
         for name in self.namer.names(node).names:
-            state = _Tensor(save)
+            state = TensorState(save)
             try:
                 root = self._lower(node, name, state)
             except (Missing, Unlowerable):
@@ -214,7 +181,7 @@ class Lowering:
         """Yield the tensors of a model, each with that of the base that an adapter is for; note those it lacks."""
         value, base = save.value.inputs
         for name in self.namer.names(value).names:
-            state = _Tensor(index)
+            state = TensorState(index)
             try:
                 changed = self._lower(value, name, state)
                 dtype = self._target(changed, save, state)
@@ -226,24 +193,24 @@ class Lowering:
             else:
                 yield Difference(name, changed, original, dtype, tuple(state.bindings))
 
-    def _original(self, base: Node, name: str, state: _Tensor) -> Node | None:
+    def _original(self, base: Node, name: str, state: TensorState) -> Node | None:
         """Return a tensor of the base of an adapter, None where there is none: a checkpoint's as it is."""
         if name not in self.namer.names(base).names:
             return None
         if base.op != "model":
             return self._lower(base, name, state)
-        tensor = self._find(base, name)
-        return self._input_leaf(state.bind(TensorRef(self._models[base], name)), tensor, tensor.shape or (1,))
+        tensor = self.leaves.find(base, name)
+        return self.leaves.read(state.bind(TensorRef(self.leaves.models[base], name)), tensor, tensor.shape or (1,))
 
     def _output(self, index: int, save: Save, name: str) -> OutputTensor | None:
-        state = _Tensor(index)
+        state = TensorState(index)
         try:
             root = self._root(save.value, name, state)
         except Missing as missing:
             if save.missing is None:
                 self.faults.missing(missing.model, missing.name, save)
                 return None
-            state = _Tensor(index)
+            state = TensorState(index)
             try:
                 root = self._lower(save.missing, name, state)
             except Missing:
@@ -263,7 +230,7 @@ class Lowering:
             self._written[root, target] = cast(root, dtype=target.name)
         return self._written[root, target]
 
-    def _root(self, value: Node, name: str, state: _Tensor) -> Node:
+    def _root(self, value: Node, name: str, state: TensorState) -> Node:
         """Return the expression of a tensor: that of one before, if only the shapes of its inputs tell them apart."""
         models = self._plain_models(value)
         if models is None or any(name in self.alignments[state.save].tensors.get(m, ()) for m in models):
@@ -289,7 +256,7 @@ class Lowering:
             self._plain[value] = None if named else tuple(node for node in nodes if node.op == "model")
         return self._plain[value]
 
-    def _target(self, root: Node, save: Save, state: _Tensor) -> Dtype:
+    def _target(self, root: Node, save: Save, state: TensorState) -> Dtype:
         """Return the dtype to write: the one asked for, or the widest of the inputs; what has no arithmetic is kept.
 
         Adapters adopt that of their model, unless it lacks the tensor.
@@ -307,15 +274,15 @@ class Lowering:
     def _is_of_model(self, binding: Binding) -> bool:
         return isinstance(binding, TensorRef | RowsRef) and self.recipe.models[binding.model].op == "model"
 
-    def _lower(self, node: Node, name: str, state: _Tensor) -> Node:
+    def _lower(self, node: Node, name: str, state: TensorState) -> Node:
         found = state.done.get((node, name))
         if found is None:
             found = state.done[node, name] = self._lowered(node, name, state)
         return found
 
-    def _lowered(self, node: Node, name: str, state: _Tensor) -> Node:
+    def _lowered(self, node: Node, name: str, state: TensorState) -> Node:
         if node.op == "model":
-            return self._leaf(node, name, state)
+            return self.leaves.leaf(node, name, state)
         if node.op == "select":
             self._check_globs(node, node)
             return self._lower(self.namer.case(node, name), name, state)
@@ -328,72 +295,7 @@ class Lowering:
             return self._lower(origin.value, origin.name, state)
         return self._apply(node, name, state)
 
-    def _leaf(self, model: Node, name: str, state: _Tensor) -> Node:
-        tensor, alignment = self._find(model, name), self.alignments[state.save]
-        if tensor.name in alignment.tensors.get(model, ()):
-            if model in alignment.gathers:
-                return self._gathered(alignment, model, name, state)
-            if model in alignment.strangers:
-                self.faults.stranger(model, alignment, self.recipe.saves[state.save])
-                raise Unlowerable
-        # A tensor without axes is one element in a row: shape () means a scalar that was computed.
-        return self._input_leaf(state.bind(TensorRef(self._models[model], tensor.name)), tensor, tensor.shape or (1,))
-
-    def _find(self, model: Node, name: str) -> Tensor:
-        """Return the tensor of a model that is read for a name: the partner of one that is tied."""
-        checkpoint = self.checkpoints[model]
-        found = name if name in checkpoint.tensors else tied_partner(name, checkpoint.tensors, checkpoint.config)
-        if found is None:
-            raise Missing(model, name)
-        return checkpoint.tensors[found]
-
-    def _input_leaf(self, index: int, tensor: Tensor, shape: tuple[int, ...]) -> Node:
-        key = tensor.dtype, shape
-        if key not in self._types:
-            self._types[key] = TensorType(*key)
-        place = index, self._types[key]
-        if place not in self._leaves:
-            self._leaves[place] = input_leaf(*place)
-        return self._leaves[place]
-
-    def _gathered(self, alignment: Alignment, model: Node, name: str, state: _Tensor) -> Node:
-        """Return a vocabulary matrix of a model with the rows of the output."""
-        gather = alignment.gathers[model]
-        tensors = [self._part(alignment, part, name) for part in gather.parts]
-        rows = gather.table.shape[1]
-        leaves = [
-            self._input_leaf(
-                state.bind(RowsRef(self._models[part], tensor.name, gather.name, number)),
-                tensor,
-                (rows, *tensor.shape[1:]),
-            )
-            for number, (part, tensor) in enumerate(zip(gather.parts, tensors, strict=True))
-        ]
-        if any(not tensor.dtype.mergeable for tensor in tensors):
-            self.faults.arithmetic(model, name, leaves)
-            raise Unlowerable
-        if len({leaf.tensor.shape for leaf in leaves}) > 1:
-            self.faults.shapes(model, name, leaves, state.bindings)
-            raise Unlowerable
-        width = leaves[0].tensor.count // rows
-        gathered = gather_rows(leaves, table_leaf(state.bind(Table(gather.name))), width=width)
-        if gather.tokens == rows:
-            return gathered
-        return pad_rows(
-            gathered, column_mean(gathered, rows=gather.tokens, width=width), rows=gather.tokens, width=width
-        )
-
-    def _part(self, alignment: Alignment, part: Node, name: str) -> Tensor:
-        """Return the matrix of a model that gives rows, or of an adapter."""
-        if part.op == "model":
-            return self._find(part, name)
-        adapter = alignment.adapters[part]
-        key = adapter.whole(name, self.checkpoints[adapter.home].config)
-        if key is None:
-            raise Missing(part, name)
-        return self.checkpoints[part].tensors[key]
-
-    def _apply(self, node: Node, name: str, state: _Tensor) -> Node:
+    def _apply(self, node: Node, name: str, state: TensorState) -> Node:
         constant = [self._input(node, child, name, state) for child in node.inputs]
         inputs = self._bound(node, constant, state)
         if node.op in _KEYED and all(n.tensor.dtype.mergeable for n in inputs):
@@ -405,7 +307,7 @@ class Lowering:
             self._check_numbers(node, name, [*constant, *inputs[len(constant) :]], state)
         return self._applied[key]
 
-    def _bound(self, node: Node, inputs: list[Node], state: _Tensor) -> list[Node]:
+    def _bound(self, node: Node, inputs: list[Node], state: TensorState) -> list[Node]:
         """Return the inputs of an operation with leaves in place of the numbers that a ramp gives each layer.
 
         Numbers that select a simpler operation stay constants, and so do those that equal a constant beside them:
@@ -431,7 +333,7 @@ class Lowering:
             self._ramped[node] = frozenset(() if ("scope", "model") in node.attributes else fields)
         return self._ramped[node]
 
-    def _check_numbers(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> None:
+    def _check_numbers(self, node: Node, name: str, inputs: list[Node], state: TensorState) -> None:
         """Record a fault if an operation makes no sense with the numbers of this tensor."""
         key = node, tuple(inputs)
         if key in self._sound or not all(n.tensor.dtype.mergeable for n in inputs):
@@ -439,7 +341,7 @@ class Lowering:
         self._sound.add(key)
         self._checked_application(node, name, inputs, state)
 
-    def _applicable(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> Node:
+    def _applicable(self, node: Node, name: str, inputs: list[Node], state: TensorState) -> Node:
         """Return an operation on inputs that were not met together before, after looking whether it makes sense."""
         raw = [n for n, child in zip(inputs, node.inputs, strict=False) if child.type not in (*NUMBERS, Type.STAT)]
         if any(not n.tensor.dtype.mergeable for n in raw):
@@ -449,7 +351,7 @@ class Lowering:
             raise Unlowerable
         return self._checked_application(node, name, inputs, state)
 
-    def _checked_application(self, node: Node, name: str, inputs: list[Node], state: _Tensor) -> Node:
+    def _checked_application(self, node: Node, name: str, inputs: list[Node], state: TensorState) -> Node:
         op = OPS[node.op]
         applied = op.apply([_computable(n) for n in inputs], self._attributes(node, state.save))
         problem = _out_of_range(op, applied, self.recipe.called(node)) or op.problem(applied)
@@ -457,7 +359,7 @@ class Lowering:
             self.faults.problem(node, name, problem)
         return applied
 
-    def _input(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
+    def _input(self, node: Node, child: Node, name: str, state: TensorState) -> Node:
         if child.type not in NUMBERS:
             return self._operand(node, child, name, state)
         if (node, child) not in self._checked:
@@ -474,7 +376,7 @@ class Lowering:
             self._constants[value] = const(value)
         return self._constants[value] if value else const(value)
 
-    def _operand(self, node: Node, child: Node, name: str, state: _Tensor) -> Node:
+    def _operand(self, node: Node, child: Node, name: str, state: TensorState) -> Node:
         """Return an operand; zeros for a tensor of a model that only the adapter has which is added to it."""
         try:
             return self._lower(child, name, state)
@@ -485,7 +387,7 @@ class Lowering:
                 raise
             return zeros(shape=shape)
 
-    def _adapter(self, node: Node, name: str, state: _Tensor) -> Node:
+    def _adapter(self, node: Node, name: str, state: TensorState) -> Node:
         """Return what an adapter adds to a tensor."""
         fitted, base = self.namer.fitted(node), self.recipe.anchors[node]
         try:
@@ -499,43 +401,21 @@ class Lowering:
             return model
         changes, alignment = fitted.changes.get(name, ()), self.alignments[state.save]
         aligned = None
-        if changes and self._is_of_tokens(alignment, *self.namer.home(base, name)):
+        if changes and self.leaves.is_of_tokens(alignment, *self.namer.home(base, name)):
             if node in alignment.strangers:
                 self.faults.stranger(node, alignment, self.recipe.saves[state.save])
                 raise Unlowerable
             if node in alignment.gathers:
-                aligned = self._aligned(alignment.gathers[node], node, state)
+                aligned = self.leaves.aligned(alignment.gathers[node], node, state)
                 if not aligned.fits(changes):
                     message = (
                         "DoRA of an embedding, whose columns have norms over all its tokens, can't be given others"
                     )
                     self.faults.problem(node, name, message)
                     raise Unlowerable
-        held = partial(self._held, node, state)
+        held = partial(self.leaves.held, node, state)
         number = lambda i: number_leaf(state.bind(Number(float(i))))  # noqa: E731
         return changed_by(changes, _computable(model), held, number, aligned)
-
-    def _is_of_tokens(self, alignment: Alignment, home: Node, name: str) -> bool:
-        """Tell whether a tensor of a model has a row for each token, be it through one that it is tied to."""
-        try:
-            return self._find(home, name).name in alignment.tensors.get(home, ())
-        except Missing:
-            return False
-
-    def _aligned(self, gather: Gather, adapter: Node, state: _Tensor) -> Aligned:
-        def rows(key: str) -> Node:
-            tensor = self.checkpoints[adapter].tensors[key]
-            place = state.bind(RowsRef(self._models[adapter], key, gather.name, 0))
-            return self._input_leaf(place, tensor, (gather.table.shape[1], *tensor.shape[1:]))
-
-        return Aligned(table_leaf(state.bind(Table(gather.name))), rows, gather.table[0])
-
-    def _held(self, adapter: Node, state: _Tensor, key: str, whole: bool) -> Node:
-        """Return the leaf of a tensor of an adapter: held in memory, or, if it is `whole`, read in tiles."""
-        tensor = self.checkpoints[adapter].tensors[key]
-        place = state.bind(TensorRef(self._models[adapter], key))
-        leaf = input_leaf if whole else matrix_leaf
-        return leaf(place, TensorType(tensor.dtype, tensor.shape or (1,)))
 
     def _unmergeable(self, node: Node, name: str, inputs: list[Node]) -> Node:
         """Return what integer tensors come to: all must be equal, and one is copied. Other types are refused."""
