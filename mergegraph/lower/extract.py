@@ -112,6 +112,9 @@ def extracted(
     if not matrices:
         message = "no matrix differs between the model and its base"
         help = ("see which tensors do: `mergegraph diff MODEL BASE`",)
+        if all(tensor.original is None for tensor in tensors):
+            message = f"the base has none of the tensors of the model: {listed([tensor.name for tensor in tensors])}"
+            help = ("give the model that it was trained from, with its tensors named alike",)
         raise MergeGraphError(Diagnostic("MG389", message, (Label(save.span),), help))
     ranks = {d.name: _rank(save, d, decisions[_question(index, d)] if decisions else ()) for d in matrices}
     pairs = [_factored(index, d, ranks[d.name], turned) for d in matrices]

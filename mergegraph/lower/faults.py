@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape, listed, suggest
 from mergegraph.dtypes import Dtype
 from mergegraph.ir.graph import Binding
@@ -18,8 +19,9 @@ OPTIONAL = 'where it may match nothing, write `"glob"?: value`'
 class Faults:
     """Gathers what is wrong while the tensors of a recipe are lowered."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, checkpoints: Mapping[Node, Checkpoint]) -> None:
         self.recipe = recipe
+        self.checkpoints = checkpoints
         self._found: list[Diagnostic] = []
         self._missing: dict[tuple[Node, Save], list[str]] = defaultdict(list)
         self._left_out: dict[tuple[Node, Save], list[str]] = defaultdict(list)
@@ -132,7 +134,10 @@ class Faults:
         other = next(
             (self.recipe.names[m] for m in self.recipe.models if m is not model and m in self.recipe.names), "a"
         )
-        help = (f'take them from a model that has them: `save … with missing="{other}"`',)
+        help = (
+            *(_renamed(names, self.checkpoints[model].tensors) if model.op == "model" else ()),
+            f'take them from a model that has them: `save … with missing="{other}"`',
+        )
         return Diagnostic("MG302", message, labels, help)
 
     def _strange(self, model: Node, save: Save, alignment: Alignment) -> Diagnostic:
@@ -169,6 +174,19 @@ def _meant_glob(glob: str, names: Iterable[str]) -> tuple[str, ...]:
     words = [word if not word.replace("_", "").isalnum() else suggest(word, known) or word for word in glob.split(".")]
     meant = ".".join(words)
     return (f"did you mean `{escape(meant)}`?",) if meant != glob else ()
+
+
+def _renamed(names: Sequence[str], held: Collection[str]) -> tuple[str, ...]:
+    """Return the help line for a model that has all of these tensors under longer names, or under shorter ones."""
+    name = names[0]
+    for other in held:
+        longer, shorter = other.removesuffix(f".{name}"), name.removesuffix(f".{other}")
+        if longer != other and all(f"{longer}.{each}" in held for each in names):
+            return (f"it has them with `{escape(longer)}.` before their names, which other inputs leave out",)
+        if shorter != name and all(each.removeprefix(f"{shorter}.") in held for each in names):
+            way = "load it with the class of transformers that the others were saved by, and save it anew"
+            return (f"it has them without `{escape(shorter)}.` before their names: {way}",)
+    return ()
 
 
 def _counted(layers: int) -> str:

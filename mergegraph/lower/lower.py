@@ -104,7 +104,7 @@ class Lowering:
         self.checkpoints = checkpoints
         self.alignments = alignments
         self.namer = Namer(recipe, checkpoints, adapters)
-        self.faults = Faults(recipe)
+        self.faults = Faults(recipe, checkpoints)
         self.leaves = Leaves(recipe, checkpoints, alignments, self.faults)
         self._applied: dict[tuple[Node, int, tuple[Node, ...]], Node] = {}
         self._fingerprints: dict[Node, str] = {}

@@ -42,6 +42,22 @@ def test_both_sides_are_listed(folder):
     )
 
 
+def test_names_that_are_alike_but_for_their_beginning_are_told_as_such(tmp_path):
+    """The published GPT-2 leaves out the `transformer.` that its fine-tunes have."""
+    for name, prefix in (("a", "transformer."), ("b", "")):
+        (tmp_path / name).mkdir()
+        tensors = {f"{prefix}h.{i}.ln_1.weight": np.ones(3, np.float32) for i in range(2)}
+        save_file(tensors, tmp_path / name / "model.safetensors")
+    with pytest.raises(MergeGraphError) as caught:
+        _ = compilation(tmp_path, RECIPE).graph
+    longer, shorter = (found.help[0] for found in caught.value.diagnostics)
+    assert longer == "it has them with `transformer.` before their names, which other inputs leave out"
+    assert shorter == (
+        "it has them without `transformer.` before their names: load it with the class of transformers that the others "
+        "were saved by, and save it anew"
+    )
+
+
 def test_the_named_model_gives_them_and_what_it_lacks_is_told(folder):
     story = compilation(folder, RECIPE + ' with missing="a"')
     assert [tensor.name for tensor in story.graph.tensors] == ["only_a", "shared"]
