@@ -157,7 +157,7 @@ def _questions(index: int, save: Save, differences: Sequence[Difference]) -> Ite
 
 def _rank(save: Save, matrix: Difference, decision: Sequence[float]) -> int:
     rank = save.value.attribute("rank")
-    most = min(matrix.shape) if rank is None else min(int(rank), *matrix.shape)  # type: ignore[arg-type]
+    most = min(int(rank), *matrix.shape) if isinstance(rank, int | float) else min(matrix.shape)
     return min(most, int(decision[1])) if len(decision) > 1 else most
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.tied import tied_partner
 from mergegraph.dtypes import Dtype
-from mergegraph.ir.graph import RowsRef, Table, TensorRef, input_leaf, matrix_leaf, table_leaf
+from mergegraph.ir.graph import Number, RowsRef, Table, TensorRef, input_leaf, matrix_leaf, number_leaf, table_leaf
 from mergegraph.ir.node import Node
 from mergegraph.ir.types import TensorType
 from mergegraph.lower.changes import Aligned
@@ -121,6 +121,10 @@ class Leaves:
             return self.read(place, tensor, (gather.table.shape[1], *tensor.shape[1:]))
 
         return Aligned(table_leaf(state.bind(Table(gather.name))), rows, gather.table[0])
+
+    def number(self, state: TensorState, value: float) -> Node:
+        """Return the leaf of a number that other tensors of the same template have otherwise."""
+        return number_leaf(state.bind(Number(float(value))))
 
     def held(self, adapter: Node, state: TensorState, key: str, whole: bool) -> Node:
         """Return the leaf of a tensor of an adapter: held in memory, or, if it is `whole`, read in tiles."""

@@ -16,7 +16,6 @@ from mergegraph.ir.graph import (
     Binding,
     Graph,
     Key,
-    Number,
     OutputTensor,
     RowsRef,
     TensorRef,
@@ -24,7 +23,6 @@ from mergegraph.ir.graph import (
     const_value,
     key_leaf,
     leaf_index,
-    number_leaf,
 )
 from mergegraph.ir.node import Attribute, Node, postorder
 from mergegraph.ir.types import Type
@@ -319,7 +317,7 @@ class Lowering:
         fixed = {const_value(n) for i, n in enumerate(inputs) if i not in ramped} | {0.0, 1.0}
         values = [const_value(n) if i in ramped else None for i, n in enumerate(inputs)]
         return [
-            n if value is None or value in fixed else number_leaf(state.bind(Number(value)))
+            n if value is None or value in fixed else self.leaves.number(state, value)
             for n, value in zip(inputs, values, strict=True)
         ]
 
@@ -414,7 +412,7 @@ class Lowering:
                     self.faults.problem(node, name, message)
                     raise Unlowerable
         held = partial(self.leaves.held, node, state)
-        number = lambda i: number_leaf(state.bind(Number(float(i))))  # noqa: E731
+        number = partial(self.leaves.number, state)
         return changed_by(changes, _computable(model), held, number, aligned)
 
     def _unmergeable(self, node: Node, name: str, inputs: list[Node]) -> Node:
