@@ -5,6 +5,7 @@ Models that are there are kept; only their absence makes new ones. Given names o
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import mergekit_peer
 import torch
 from _paths import GOLDEN
 from families import make_family
+from safetensors.torch import save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
 WEIGHTS = "model.safetensors"
@@ -25,6 +27,7 @@ def main(names: list[str]) -> int:
     _make_models(("base", "a", "b", "c"), layers=2, hidden=8, intermediate=12, vocab=20, heads=2, kv_heads=1, seed=20)
     _make_models(("deep_a", "deep_b"), layers=32, hidden=4, intermediate=4, vocab=8, heads=1, kv_heads=1, seed=21)
     _make_t5(("t5_a", "t5_b"))
+    _make_towers(("towers_a", "towers_b"))
     configs = sorted(GOLDEN.glob("*.yml"))
     return sum(not _merge(config) for config in configs if not names or config.stem in names)
 
@@ -51,6 +54,21 @@ def _make_t5(names: tuple[str, ...]) -> None:
                 torch.nn.init.normal_(parameter)
             model.save_pretrained(GOLDEN / name)
             (GOLDEN / name / "generation_config.json").unlink()
+
+
+def _make_towers(names: tuple[str, ...]) -> None:
+    """Write models of no known architecture, unless they are there: one stack ends with the name of another."""
+    layers = [f"{tower}.layers.{n}.weight" for tower in ("encoder", "vision_encoder") for n in range(3)]
+    for seed, name in enumerate(names):
+        if not (GOLDEN / name).exists():
+            torch.manual_seed(seed)
+            shapes = dict.fromkeys(
+                (*layers, "encoder.norm.weight", "vision_encoder.norm.weight", "proj.weight"), (2, 3)
+            )
+            (GOLDEN / name).mkdir()
+            save_file({key: torch.randn(shape) for key, shape in shapes.items()}, GOLDEN / name / WEIGHTS)
+            config = {"architectures": ["TwoTowers"], "model_type": "t5", "d_model": 2, "vocab_size": 3}
+            (GOLDEN / name / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _merge(config: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span, escape, listed, suggest
@@ -69,9 +70,11 @@ class Faults:
 
     def glob(self, select: Node, glob: str, names: Iterable[str]) -> None:
         """Record that a glob matches no tensor."""
-        help = (*_meant_glob(glob, names), "`*` stands for any characters, dots too", OPTIONAL)
+        place = self.recipe.spans[select]
+        made = place.source.name.endswith((".yml", ".yaml")) and glob not in place.text
+        help = (*_meant_glob(glob, names), *(() if made else ("`*` stands for any characters, dots too", OPTIONAL)))
         message = f'no tensor is named like "{escape(glob)}"'
-        self._found.append(Diagnostic("MG321", message, (Label(_inside(self.recipe.spans[select], glob)),), help))
+        self._found.append(Diagnostic("MG321", message, (Label(_inside(place, glob)),), help))
 
     def unreached(self, select: Node, case: str) -> None:
         """Record that the cases before it take every tensor that a case of a `select` is for."""
@@ -169,7 +172,12 @@ def _inside(span: Span, glob: str) -> Span:
 
 
 def _meant_glob(glob: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the help line with the words of the glob that no name has replaced by those that were meant."""
+    """Return the help line with what names have before the glob, or with the words that no name has replaced."""
+    end = glob.rstrip("*")
+    longer = (f"{name.partition(f'.{end}')[0]}.{glob}" for name in names)
+    whole = next((text for text, name in zip(longer, names, strict=True) if fnmatchcase(name, text)), None)
+    if whole is not None:
+        return (f"did you mean `{escape(whole)}`?",)
     known = {word for name in names for word in name.split(".")}
     words = [word if not word.replace("_", "").isalnum() else suggest(word, known) or word for word in glob.split(".")]
     meant = ".".join(words)

@@ -54,7 +54,7 @@ def test_the_imported_text_gives_the_same_bytes(path, family, tmp_path):
     assert written.warnings() == ()
 
 
-@pytest.mark.parametrize("name", ["modules", "modules_of_slices", "filters_by_number"])
+@pytest.mark.parametrize("name", ["modules", "modules_of_slices", "towers", "filters_by_number"])
 def test_imported_modules_and_numbers_give_the_same_bytes(name, tmp_path):
     written = read_recipe(golden.config(name))
     imported = Compilation(Source("imported.merge", format_recipe(written.syntax)), golden.GOLDEN)

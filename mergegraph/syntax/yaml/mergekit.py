@@ -12,7 +12,7 @@ from mergegraph.syntax.yaml.make import argument
 from mergegraph.syntax.yaml.merging import Merged, Merging
 from mergegraph.syntax.yaml.methods import ELSEWHERE, METHODS
 from mergegraph.syntax.yaml.notes import Notes
-from mergegraph.syntax.yaml.parameters import Level, Parameters, contains
+from mergegraph.syntax.yaml.parameters import Level, Parameters, begins
 from mergegraph.syntax.yaml.references import reference
 from mergegraph.syntax.yaml.section import Section
 from mergegraph.syntax.yaml.slices import Slice, slices, whole_models
@@ -25,8 +25,8 @@ KEYS = (
 )
 """The keys of a configuration."""
 
-WHOLE = "default"
-"""The module that is the whole model."""
+REST = "default"
+"""The module that is what no other has: alone, the whole model."""
 
 OUTPUT = "merged"
 """The folder of an output that has no name, where the command line gives none."""
@@ -55,7 +55,7 @@ def read_mergekit(documents: Iterable[Tree], source: Source, notes: Notes) -> s.
 
 @dataclass(frozen=True, slots=True)
 class _Module:
-    """A part of a model that has layers of its own: the tensors with `name.` in their names; all without a name."""
+    """A part of a model, with its own layers: the tensors whose names begin with `name.`; the rest without a name."""
 
     name: Scalar | None
     slices: tuple[Slice, ...]
@@ -101,7 +101,8 @@ class _Reader:
         given = [each.model for module in found for slice in module.slices for each in slice.inputs]
         models = [self.bindings.donor(model) for model in given]
         donor = self.bindings.donor(base or models[0])
-        merged = _together(found, merging, s.Name(base or given[0], word.span), donor)
+        rest = Merged(s.Name(base or given[0], word.span), donor)
+        merged = _together(found, merging, rest, top.place("modules"))
         tokenizers = Tokenizers(self.notes, self._checkpoint, tuple(dict.fromkeys((donor, *models))), base and donor)
         self._finish(top, merged, donor, tokenizers)
 
@@ -119,7 +120,7 @@ class _Reader:
             section = Section(entry.value, "a module", ("models", "slices", "parameters"), self.notes)
             own = (parameters.level("module", section.get("parameters")), *levels)
             self._one_of(section, ("models", "slices"))
-            name = None if entry.key.text == WHOLE else entry.key
+            name = None if entry.key.text == REST else entry.key
             yield _Module(name, tuple(self._slices(section, own, parameters)))
 
     def _slices(self, section: Section, levels: tuple[Level, ...], parameters: Parameters) -> Iterator[Slice]:
@@ -141,16 +142,12 @@ class _Reader:
         return False
 
     def _entries(self, top: Section) -> tuple[Entry, ...]:
-        """Return the modules. There is at least one, and `default` stands alone, or the error is noted."""
+        """Return the modules. There is at least one, or the error is noted."""
         tree = top.get("modules")
         entries = tree.entries if isinstance(tree, Map) else ()
-        whole = next((entry.key.span for entry in entries if entry.key.text == WHOLE), None)
         if not entries:
             help = ("name the parts of the model: `modules: {encoder: {models: […]}, decoder: {models: […]}}`",)
             self.notes.error("MG162", "`modules` needs a module", top.place("modules"), help=help)
-        if whole and len(entries) > 1:
-            help = ("name the parts of the model, such as `encoder` and `decoder`, and no `default`",)
-            self.notes.error("MG181", f"`{WHOLE}` is the whole model and has no others beside it", whole, help=help)
         return entries
 
     def _model(self, tree: Tree | None) -> str | None:
@@ -208,17 +205,14 @@ class _Reader:
             yield argument("chat_template", s.String(template.text, template.span), top.place("chat_template"))
 
 
-def _together(modules: Sequence[_Module], merging: Merging, rest: s.Name, donor: str) -> Merged:
-    """Return the model that modules make; `rest` has the tensors that are in none of them."""
-    found = [(each, replace(merging, layers=each.layers).merge(each.slices)) for each in modules]
-    if len(found) == 1 and found[0][0].name is None:
-        return found[0][1]
-    cases = [
-        s.Case(contains(f"{module.name.text}.", module.name.span), merged.value, module.name.span)
-        for module, merged in found
-        if module.name
-    ]
-    return Merged(s.Select((*cases, s.Case(None, rest, rest.span)), merging.function.span), donor)
+def _together(modules: Sequence[_Module], merging: Merging, rest: Merged, place: Span) -> Merged:
+    """Return the model that modules make; what is in none of them is that of `rest`, unless a module is all others."""
+    found = [(each.name, replace(merging, layers=each.layers).merge(each.slices)) for each in modules]
+    cases = [s.Case(begins(f"{name.text}.", name.span), merged.value, name.span) for name, merged in found if name]
+    others = next((merged for name, merged in found if name is None), rest)
+    if not cases:
+        return others
+    return Merged(s.Select((*cases, s.Case(None, others.value, place)), place), rest.donor)
 
 
 def _titles(document: Tree) -> Iterator[Scalar]:

@@ -164,8 +164,16 @@ def _until_unconditional(cases: Iterable[_Conditional]) -> Iterator[_Conditional
 
 def contains(text: str, span: Span) -> s.String:
     """Return the glob of names that contain a text."""
-    literal = _METACHARACTERS.sub(r"[\1]", text)
-    return s.String(f"*{literal}*", span)
+    return s.String(f"*{_literal(text)}*", span)
+
+
+def begins(text: str, span: Span) -> s.String:
+    """Return the glob of names that begin with a text."""
+    return s.String(f"{_literal(text)}*", span)
+
+
+def _literal(text: str) -> str:
+    return _METACHARACTERS.sub(r"[\1]", text)
 
 
 def _number(tree: Tree, value: float) -> s.Expression:
