@@ -10,11 +10,11 @@ from typing import cast
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from mergegraph.grammars import grammar_text
 from mergegraph.syntax.build import READING, Build, Reading, note_comment
 from mergegraph.syntax.nesting import Progress, TooDeepError
 from mergegraph.syntax.nodes import Statement
 from mergegraph.syntax.stops import CHARACTER, END, TOO_DEEP, Stop, Word
+from mergegraph.syntax.tables import make_parser
 
 
 def statements(text: str, reading: Reading) -> tuple[Statement, ...] | Stop:
@@ -35,17 +35,7 @@ def statements(text: str, reading: Reading) -> tuple[Statement, ...] | Stop:
 
 @cache
 def _parser() -> Lark:
-    return Lark(
-        grammar_text("recipe.lark"),
-        parser="lalr",
-        lexer="contextual",
-        start="recipe",
-        keep_all_tokens=True,
-        maybe_placeholders=False,
-        transformer=Build(),
-        postlex=_Watch(),
-        lexer_callbacks={"COMMENT": note_comment},
-    )
+    return make_parser(transformer=Build(), postlex=_Watch(), lexer_callbacks={"COMMENT": note_comment})
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""Grammars are found in an installed package and in a source tree."""
+"""Grammars are found in an installed package and in a source tree; the stored tables are those of the grammar."""
 
 import shutil
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 import mergegraph
 from mergegraph.grammars import grammar_text
+from mergegraph.syntax.tables import make_parser, tables
 
 PACKAGE = Path(mergegraph.__file__).parent
 
@@ -31,3 +32,14 @@ def test_the_grammar_in_the_package_comes_first(tmp_path):
         shutil.copy(PACKAGE / name, package)
     program = "from mergegraph.grammars import grammar_text; assert grammar_text('recipe.lark') == 'packaged'"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
+def test_the_stored_tables_are_those_of_the_grammar(check_text):
+    check_text(PACKAGE.parent / "grammar" / "recipe.tables.json", tables())
+
+
+def test_tables_of_another_grammar_are_not_used(monkeypatch):
+    text = 'save "no" "recipe"'
+    texts = {"recipe.lark": 'recipe: "save" STRING*\nSTRING: /"[a-z]+"/\n%ignore " "\n'}
+    monkeypatch.setattr("mergegraph.syntax.tables.grammar_text", lambda name: texts.get(name) or grammar_text(name))
+    assert [str(token) for token in make_parser().parse(text).children] == ["save", '"no"', '"recipe"']
