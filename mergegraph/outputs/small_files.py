@@ -44,11 +44,20 @@ def small_files(
 
     `read` gives the bytes of a file that is copied; outputs with the same tokenizer share them.
     """
-    recipe, save = compilation.recipe, compilation.recipe.saves[index]
+    warnings: tuple[Diagnostic, ...] = ()
     if index in compilation.extracted:
         files = {CONFIG: adapter_config(_adapted(compilation, index))}
-        files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
-        return files, ()
+    else:
+        files, warnings = _files_of_model(compilation, index, shards, read)
+    files[CARD_NAME] = _card(compilation, index, title)
+    files[MANIFEST_NAME] = _manifest(compilation, compilation.recipe.saves[index], shards, digests, files)
+    return files, warnings
+
+
+def _files_of_model(
+    compilation: Compilation, index: int, shards: Layout, read: Callable[[Path], bytes]
+) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+    save = compilation.recipe.saves[index]
     donor = compilation.checkpoints[save.config]
     alignment, tokens = compilation.alignments.saves[index], compilation.alignments.tokens.get(save.config)
     files = token_files(_tokenizers(compilation, index), read, alignment.joined, alignment.template)
@@ -66,17 +75,23 @@ def small_files(
             vocab_size=alignment.rows if save.vocabulary.exact or alignment.gathers else None,
         )
         files["config.json"], warnings = config.data, (*config.warnings, *([lost_warning(lost)] if lost else ()))
+    return files, warnings
+
+
+def _card(compilation: Compilation, index: int, title: str) -> bytes:
+    recipe, save = compilation.recipe, compilation.recipe.saves[index]
     parents = [compilation.checkpoints[model] for model in recipe.parents(save)]
+    extracted = index in compilation.extracted
+    base = _adapted_model(compilation, index) if extracted else None
     card = model_card(
         title,
         [_parent(parent) for parent in parents],
         recipe=compilation.source.text,
         mermaid=recipe_mermaid(recipe, [save]),
         licences=[licence_of(parent) for parent in parents],
+        adapts=[_parent(each) for each in (base,) if each] if extracted else None,
     )
-    files[CARD_NAME] = card.encode("utf-8", "replace")
-    files[MANIFEST_NAME] = _manifest(compilation, save, shards, digests, files)
-    return files, warnings
+    return card.encode("utf-8", "replace")
 
 
 def _manifest(
@@ -98,19 +113,22 @@ def _manifest(
 
 def _adapted(compilation: Compilation, index: int) -> Adapted:
     """Return what the configuration of an adapter says."""
-    found, base = compilation.extracted[index], compilation.recipe.saves[index].value.inputs[1]
+    found, base = compilation.extracted[index], _adapted_model(compilation, index)
     ranks = {part.module: part.rank for part in found.parts if part.rank}
     saved = {part.module for part in found.parts} - ranks.keys()
-    source = compilation.checkpoints[base].source if base.op == "model" else None
-    return Adapted(ranks, tuple(sorted(saved)), found.transposed, source)
+    return Adapted(ranks, tuple(sorted(saved)), found.transposed, base.source if base else None)
+
+
+def _adapted_model(compilation: Compilation, index: int) -> Checkpoint | None:
+    """Return the checkpoint that an adapter is for; None if its base is an expression."""
+    base = compilation.recipe.saves[index].value.inputs[1]
+    return compilation.checkpoints[base] if base.op == "model" else None
 
 
 def fetch_small_files(compilation: Compilation) -> None:
     """Download what is copied or quoted at the end, so that a network that fails later does no harm."""
     for index, save in enumerate(compilation.recipe.saves):
-        if index in compilation.extracted:
-            continue
-        for checkpoint in _tokenizers(compilation, index):
+        for checkpoint in () if index in compilation.extracted else _tokenizers(compilation, index):
             for path in checkpoint.extras:
                 checkpoint.member(path)
         for model in compilation.recipe.parents(save):

@@ -1,4 +1,4 @@
-"""Write the model card: what the merge is made of, its recipe and its graph."""
+"""Write the card of a model or an adapter: what it is made of, its recipe and its graph."""
 
 from __future__ import annotations
 
@@ -23,19 +23,40 @@ class Parent:
     commit: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a card says of the kind of an output. `relation` is the Hub's word for what it is to its base models."""
+
+    relation: str
+    library: str
+    tag: str
+    sentence: str
+
+
+_MERGE = _Kind("merge", "transformers", "merge", "A merge of the models below, made with MergeGraph.")
+_ADAPTER = _Kind("adapter", "peft", "lora", "A LoRA adapter for peft, made from the models below with MergeGraph.")
+
+
 def model_card(
-    title: str, parents: Sequence[Parent], *, recipe: str, mermaid: str, licences: Sequence[Licence | None] = ()
+    title: str,
+    parents: Sequence[Parent],
+    *,
+    recipe: str,
+    mermaid: str,
+    licences: Sequence[Licence | None] = (),
+    adapts: Sequence[Parent] | None = None,
 ) -> str:
     """Return `README.md`. `mermaid` is the graph as Mermaid text, `licences` those of the parents, None if unknown.
 
-    A licence is stated only where all parents have the same. Nothing that comes from files can end a block, start
-    markup or steer a terminal.
+    That of an adapter says what it `adapts`; a model's base models are its parents. A licence is stated only where all
+    parents have the same. Nothing that comes from files can end a block, start markup or steer a terminal.
     """
+    kind, bases = (_MERGE, parents) if adapts is None else (_ADAPTER, adapts)
     return "\n".join(
         (
-            f"---\n{_front_matter(parents, licences)}\n---",
+            f"---\n{_front_matter(kind, bases, licences)}\n---",
             f"\n# {_text(title)}\n",
-            "A merge of the models below, made with MergeGraph.\n",
+            f"{kind.sentence}\n",
             "## Parents\n",
             *_rows(parents),
             "\n## Recipe\n",
@@ -47,14 +68,14 @@ def model_card(
     )
 
 
-def _front_matter(parents: Iterable[Parent], licences: Sequence[Licence | None]) -> str:
-    models = list(dict.fromkeys(escape(parent.hub_id) for parent in parents if parent.hub_id))
+def _front_matter(kind: _Kind, bases: Iterable[Parent], licences: Sequence[Licence | None]) -> str:
+    models = list(dict.fromkeys(escape(base.hub_id) for base in bases if base.hub_id))
     shared = licences[0] if len(set(licences)) == 1 else None
     data = ModelCardData(
         base_model=models or None,
-        base_model_relation="merge" if models else None,
-        library_name="transformers",
-        tags=["merge", "mergegraph"],
+        base_model_relation=kind.relation if models else None,
+        library_name=kind.library,
+        tags=[kind.tag, "mergegraph"],
         license=shared.id if shared else None,
         license_name=shared.name if shared else None,
         license_link=shared.link if shared else None,

@@ -183,6 +183,20 @@ def test_the_card_names_parents_commits_and_the_licence_they_share(hub, family, 
         assert f"| org/{name} | {hub.repos[f'org/{name}'].branches['main']} |" in card.text
 
 
+def test_the_card_of_an_adapter_has_the_model_it_is_for(hub, family, tmp_path):
+    repo = hub.repos["org/b"]
+    repo.commit({**repo.commits[repo.branches["main"]], "README.md": b"---\nlicense: mit\n---\n"})
+    text = 'a = model("org/a")\nb = model("org/b")\nsave extract_lora(a, base=b, rank=2) to "of-b"\n'
+    run(tmp_path, text + 'save extract_lora(b, base=mean(a, b), rank=2) to "of-none"', tmp_path / "out")
+    card = ModelCard.load(tmp_path / "out" / "of-b" / "README.md")
+    found = card.data.to_dict()
+    assert (found["base_model"], found["base_model_relation"], found["library_name"]) == (["org/b"], "adapter", "peft")
+    assert card.data.license is None  # org/a states none
+    assert f"| org/a | {hub.repos['org/a'].branches['main']} |" in card.text
+    assert 'save extract_lora(a, base=b, rank=2) to "of-b"' in card.text
+    assert ModelCard.load(tmp_path / "out" / "of-none" / "README.md").data.base_model is None
+
+
 def test_a_run_goes_on_after_the_cache_was_filled(hub, family, tmp_path, monkeypatch):
     recipe = RECIPE.replace("save", 'save select { "*.mlp.*": a, _: b } to "first"\nsave')
 

@@ -106,6 +106,20 @@ def test_methods_that_share_a_recipe_write_the_same_bytes(tmp_path, first):
     assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
 
 
+def test_adapters_have_the_same_bytes(tmp_path):
+    if not compiles():
+        return
+    make_family(tmp_path, dtype="bfloat16")
+    merged = "ties(a, b, c, base=base, density=0.5)"
+    text = f'{HEADER}for r in [3, 9]: save extract_lora({merged}, base=base, rank=r) to "rank-{{r}}"\n'
+    text += f'save extract_lora({merged}, base=base, rank=20, energy=0.7) to "energy"'
+    eager = run(tmp_path, text, tmp_path / "eager", workers=1)
+    result = run(tmp_path, text, tmp_path / "compiled", workers=2, memory=tight() + 90_000_000, compile=True)
+    assert result.compiled_loops > 0
+    assert result.warnings == eager.warnings
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
 UNARY = ("negate", "abs", "sign", "sqrt", "majority")
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 

@@ -69,6 +69,20 @@ def test_the_whole_card():
     )
 
 
+def test_the_card_of_an_adapter_names_what_it_adapts():
+    card = model_card("x", PARENTS, recipe=RECIPE, mermaid="", licences=[APACHE] * 4, adapts=PARENTS[2:3])
+    assert front_matter(card) == {
+        "base_model": ["org/b"],
+        "base_model_relation": "adapter",
+        "library_name": "peft",
+        "license": "apache-2.0",
+        "tags": ["lora", "mergegraph"],
+    }
+    assert "\nA LoRA adapter for peft, made from the models below with MergeGraph.\n" in card
+    assert "\n| org/a | 0e9e39f |\n| ./math-cot | — |\n| org/b | aaaaaaa |\n" in card
+    assert "base_model" not in front_matter(model_card("x", PARENTS, recipe="", mermaid="", adapts=()))
+
+
 def test_without_parents_on_the_hub_or_a_common_licence_neither_is_claimed():
     card = model_card("x", [Parent("./a")], recipe="", mermaid="")
     assert front_matter(card) == {"library_name": "transformers", "tags": ["merge", "mergegraph"]}

@@ -48,6 +48,17 @@ def refusal(out: Path, repository: str = "me/merged", **options: bool) -> str:
     return str(caught.value)
 
 
+def test_an_adapter_is_committed_with_its_card_and_can_be_added_again(hub, out, tmp_path):
+    text = 'save extract_lora(model("./b"), base=model("./a"), rank=64) to "adapter"'
+    merged(tmp_path, text, tmp_path / "adapter")
+    push(Path("adapter"), "me/adapter")
+    assert remote(hub, "me/adapter") == files(Path("adapter"))
+    assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(remote(hub, "me/adapter"))
+    merged(tmp_path, 'save model("./a") + lora("me/adapter") to "again" with dtype="float32"', tmp_path / "again")
+    again, tuned = read_model(Path("again")), read_model(Path("b"))
+    assert all(float((again[name] - tensor.float()).abs().max()) < 1e-5 for name, tensor in tuned.items())
+
+
 def test_an_output_is_committed_as_it_is_and_can_be_merged_again(hub, out, tmp_path):
     (out / ".cache").mkdir()
     (out / ".cache" / "mine").write_text("x")
