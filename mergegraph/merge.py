@@ -14,7 +14,7 @@ from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Diagnostic, Label, listed
 from mergegraph.lower.extract import Extracted
 from mergegraph.outputs.identity import fingerprints, plan_hash, versions
-from mergegraph.outputs.places import input_paths, make_parents, output_paths, refuse_targets, remove_empty
+from mergegraph.outputs.places import at_save, input_paths, make_parents, output_paths, refuse_targets, remove_empty
 from mergegraph.outputs.shards import layout
 from mergegraph.outputs.small_files import fetch_small_files, read_extra, small_files
 from mergegraph.plan.measured import Measured
@@ -78,14 +78,14 @@ def merge(
     from mergegraph.execute.run import Output, run_plan
 
     targets = output_paths(compilation.recipe.saves, out)
-    start = _started(compilation, targets, options, planned, downloading)
+    start = _started(compilation, out, targets, options, planned, downloading)
     compilation, plan = start.compilation, start.plan
     compiled = compile_plan(plan) if options.compile else None
     checkpoints = _checkpoints(compilation)
     layouts = [layout(compilation, index) for index in range(len(targets))]
     with ExitStack() as stack:
         stack.callback(remove_empty, make_parents(targets, checkpoints))
-        outputs = [stack.enter_context(output) for output in _directories(compilation, targets, layouts, options)]
+        outputs = [stack.enter_context(output) for output in _directories(compilation, out, targets, layouts, options)]
         download(compilation.needed, downloading)
         fetch_small_files(compilation)
         done = [unit for unit in plan.units if all(t.name in outputs[t.save].done for t in unit.targets)]
@@ -129,14 +129,19 @@ class _Start:
 
 
 def _started(
-    compilation: Compilation, targets: Sequence[Path], options: Options, planned: Planned, downloading: Downloading
+    compilation: Compilation,
+    out: Path | None,
+    targets: Sequence[Path],
+    options: Options,
+    planned: Planned,
+    downloading: Downloading,
 ) -> _Start:
     """Return the plan to run. If outputs are adapters, models are read first to find out what those hold."""
     plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
     if not compilation.extracted:
         return _Start(compilation, plan, partial(planned, plan))
     if not options.resume:
-        refuse_targets(targets, overwrite=options.overwrite)
+        refuse_targets(compilation.recipe.saves, targets, out, overwrite=options.overwrite)
     download(compilation.needed, downloading)
     report = planned(plan, 0)
     most = plan.bytes_read + plan.bytes_written
@@ -156,20 +161,22 @@ def _checkpoints(compilation: Compilation) -> list[Checkpoint]:
 
 
 def _directories(
-    compilation: Compilation, targets: Sequence[Path], layouts: Sequence[Layout], options: Options
+    compilation: Compilation, out: Path | None, targets: Sequence[Path], layouts: Sequence[Layout], options: Options
 ) -> Iterator[OutputDirectory]:
     """Yield the directory of each output, begun or taken up again."""
     for save, target, shards in zip(compilation.recipe.saves, targets, layouts, strict=True):
-        yield OutputDirectory.create(
-            target,
-            shards,
-            plan_hash=plan_hash(compilation, save),
-            fingerprints=fingerprints(compilation),
-            versions=versions(),
-            inputs=input_paths(_checkpoints(compilation)),
-            overwrite=options.overwrite,
-            resume=options.resume,
-        )
+        with at_save(save, out):
+            directory = OutputDirectory.create(
+                target,
+                shards,
+                plan_hash=plan_hash(compilation, save),
+                fingerprints=fingerprints(compilation),
+                versions=versions(),
+                inputs=input_paths(_checkpoints(compilation)),
+                overwrite=options.overwrite,
+                resume=options.resume,
+            )
+        yield directory
 
 
 def _publish(

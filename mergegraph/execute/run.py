@@ -335,6 +335,8 @@ def _not_finite(found: Mapping[Target, int]) -> tuple[Diagnostic, ...]:
         return ()
     names = dict.fromkeys(t.name for t in sorted(found, key=lambda t: (-found[t], t.name, t.save)))
     tensors = f"{len(found)} merged tensors" if len(found) > 1 else "a merged tensor"
-    message = f"{sum(found.values())} elements of {tensors} are NaN or infinite: {listed(names)}"
+    count = sum(found.values())
+    elements = "1 element" if count == 1 else f"{count:,} elements"
+    message = f"{elements} of {tensors} {'is' if count == 1 else 'are'} NaN or infinite: {listed(names)}"
     help = ("an input has such elements, or `dtype` is too narrow for the values",)
     return (Diagnostic("MG453", message, help=help, severity="warning"),)

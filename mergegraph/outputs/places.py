@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mergegraph.checkpoint.checkpoint import Checkpoint
@@ -39,10 +40,21 @@ def _refuse_outside(saves: tuple[Save, ...]) -> None:
             raise MergeGraphError(Diagnostic("MG642", message, (Label(save.span),), help, status=2))
 
 
-def refuse_targets(targets: Iterable[Path], *, overwrite: bool) -> None:
+@contextmanager
+def at_save(save: Save, out: Path | None) -> Iterator[None]:
+    """Show errors of an output where the recipe says where it goes, unless OUT does."""
+    try:
+        yield
+    except MergeGraphError as error:
+        place = () if out is not None else (Label(save.span),)
+        raise MergeGraphError(*(replace(d, labels=d.labels or place) for d in error.diagnostics)) from None
+
+
+def refuse_targets(saves: Iterable[Save], targets: Iterable[Path], out: Path | None, *, overwrite: bool) -> None:
     """Refuse what could not be written before models are read to find out what to write."""
-    for target in targets:
-        refuse_existing(REAL, target, overwrite=overwrite)
+    for save, target in zip(saves, targets, strict=True):
+        with at_save(save, out):
+            refuse_existing(REAL, target, overwrite=overwrite)
 
 
 def make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> list[Path]:

@@ -189,7 +189,8 @@ class Applier:
 
     def _in_range(self, parameter: Parameter, value: float, span: Span) -> None:
         if not math.isfinite(value):
-            self.findings.error("MG226", f"`{parameter.name}` must be a finite number", span, f"this is {value}")
+            message, help = f"`{parameter.name}` must be a finite number", ("nothing above 1.8e308 or divided by 0 is",)
+            self.findings.error("MG226", message, span, f"this is {value}", help=help)
             raise Rejected
         if parameter.kind != "Fraction" or 0.0 <= value <= 1.0:
             return

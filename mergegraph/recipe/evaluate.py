@@ -254,8 +254,8 @@ class Evaluator:
         model = self.point(base.value, base.span) if base else None
         if base and not (isinstance(model, Node) and model.type is Type.MODEL):
             if not failed(model):
-                note = f"this is {with_article(kind(model))}"
-                self.findings.error("MG220", "`base` of `lora` must be a Model", base.span, note)
+                note, help = f"this is {with_article(kind(model))}", ("name the model that the adapter is added to",)
+                self.findings.error("MG220", "`base` of `lora` must be a Model", base.span, note, help=help)
             return FAILED
         adapter = self._source(call, [model] if isinstance(model, Node) else [], given)
         if scale is None or failed(adapter):

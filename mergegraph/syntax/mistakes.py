@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mergegraph.diagnostics import Diagnostic, Label, Span, escape
+from mergegraph.syntax.advice import BETWEEN, advice
 from mergegraph.syntax.misspellings import MISSPELLINGS
 from mergegraph.syntax.nesting import CLOSERS, MAX_DEPTH, OPENERS
 from mergegraph.syntax.recovery import begins_statement, never_closed, swallowed_head
@@ -78,7 +79,8 @@ def _excess_name(stop: Stop) -> Diagnostic | None:
         return None
     shown = escape(name.text[:SHOWN])
     help = (_OPTIONS,) if before.kind == "STRING" and stop.after("TO", 3) else ()
-    return Diagnostic("MG101", f"expected the end of the statement, found `{shown}`", (stop.label(name),), help)
+    message = f"expected the end of the statement, found `{shown}`"
+    return Diagnostic("MG101", message, (stop.label(name),), help or (BETWEEN,))
 
 
 def _value_alone(stop: Stop) -> Diagnostic | None:
@@ -114,7 +116,8 @@ def _trailing_comma(stop: Stop) -> Diagnostic | None:
 def _missing_comma(stop: Stop) -> Diagnostic | None:
     if "COMMA" not in stop.expected or not stop.opened or stop.word.kind not in VALUES | {"WILDCARD"}:
         return None
-    return Diagnostic("MG120", "a `,` is missing", (stop.label(stop.word, "expected `,` before this"),))
+    label = stop.label(stop.word, "expected `,` before this")
+    return Diagnostic("MG120", "a `,` is missing", (label,), ("commas stand between the parts of a list or call",))
 
 
 def _unfinished(stop: Stop) -> Diagnostic | None:
@@ -126,61 +129,17 @@ def _unfinished(stop: Stop) -> Diagnostic | None:
     else:
         return None
     label = Label(Span(stop.source, end, end), f"expected {expected}")
-    return Diagnostic("MG121", "a statement is not finished", (label,), _advice(stop))
+    return Diagnostic("MG121", "a statement is not finished", (label,), advice(stop))
 
 
 def _unexpected(stop: Stop) -> Diagnostic:
     found = f"`{escape(stop.word.text[:SHOWN])}`" if stop.word.kind != "STRING" else "a string"
     message = f"expected {expectation(stop.expected)}, found {found}"
-    return Diagnostic("MG101", message, (stop.label(stop.word),), _advice(stop))
+    return Diagnostic("MG101", message, (stop.label(stop.word),), advice(stop))
 
 
 def _is_head(stop: Stop) -> bool:
     return stop.word.kind in BEGINNINGS | {"NAME"} and begins_statement(stop.source.text, stop.word.start)
-
-
-def _advice(stop: Stop) -> tuple[str, ...]:
-    expected, kind = stop.expected, stop.word.kind
-    match kind:
-        case "EQUAL" if stop.after("SEED"):
-            return ("the seed is written without `=`: `seed 42`",)
-        case "EQUAL" if stop.after("EQUAL"):
-            return ("a binding has one `=`",)
-        case "STAR" if stop.after("STAR"):
-            return ("there is no power operator",)
-        case "STAR" if "WILDCARD" not in expected and (stop.after("LPAR") or stop.after("COMMA")):
-            return ("a list is passed as it is: `mean(models)`",)
-        case "SLASH" if {END, "SAVE"} <= expected:
-            return ("a comment begins with `#`",)
-        case "DOT" | "SLASH" if expected >= VALUES:
-            return ('a path is a string in double quotes: `"./folder"`',)
-        case "NAME" if expected == {"EQUAL"} and stop.after("NAME") and stop.recent[-1].text in ("def", "function"):
-            return ("a function is written `fn name(parameters) = value`",)
-        case "STAR" if "WILDCARD" in expected:
-            return ('a pattern is a string: `"*.mlp.*"`',)
-        case "NAME" if "WILDCARD" in expected:
-            return ("the last case, for all that no pattern matches, is `_: value`",)
-        case "NAME" if expected == {"STRING"}:
-            return ('a path is a string: `"text"`',)
-        case "LBRACE" if "SELECT" in expected:
-            return ("braces belong to `select { … }`",)
-        case "LSQB" if "DOT" in expected:
-            return ("only the layers of a model are counted: `.layers[0..16]`",)
-        case _ if expected == {"EQUAL"} and stop.after("RPAR"):
-            return ("a function is written `fn name(parameters) = value`",)
-        case _ if expected == {"EQUAL"} and stop.after("NAME"):
-            return ("a name is bound by `name = value`",)
-        case _ if expected == {"LBRACE"}:
-            return ('a choice is written `select { "*.mlp.*": value, _: value }`',)
-        case _ if expected == {"RANGE"} or stop.after("LAYERS"):
-            return ("layers are taken from the first to before the last: `.layers[0..16]`",)
-        case _ if expected == {"SAVE"}:
-            return ('a sweep repeats one `save`: `for t in [0.3, 0.7]: save … to "out-{t}"`',)
-        case _ if expected == {"LAYERS"}:
-            return ("the layers of a model are taken by `.layers[0..16]`",)
-        case _ if "TO" in expected and kind == "STRING":
-            return ('a merge is saved by `save model to "path"`',)
-    return ()
 
 
 RULES: tuple[Rule, ...] = (

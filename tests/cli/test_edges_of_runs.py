@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from families import make_family
 from safetensors.numpy import save_file
@@ -166,3 +167,31 @@ def test_an_interrupt_before_anything_has_begun():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "text"),
+    [
+        ({"a.weight": 1}, "1 element of a merged tensor is NaN or infinite: `a.weight`"),
+        (
+            {"a.weight": 2, "b.weight": 1500},
+            "1,502 elements of 2 merged tensors are NaN or infinite: `b.weight`, `a.weight`",
+        ),
+    ],
+)
+def test_warning_of_what_is_not_finite(tmp_path, monkeypatch, capsys, spoiled, text):
+    for model in ("a", "b"):
+        found = {name: np.ones(2000, np.float32) for name in ("a.weight", "b.weight")}
+        for name, count in spoiled.items() if model == "a" else ():
+            found[name][:count] = np.nan
+        save_file(found, tmp_path / f"{model}.safetensors")
+    (tmp_path / "mean.merge").write_text('save mean(model("./a.safetensors"), model("./b.safetensors")) to "out"\n')
+    monkeypatch.chdir(tmp_path)
+    assert run(["run", "mean.merge"]) == 0
+    assert (
+        capsys.readouterr()
+        .err.split("\n\n")[0]
+        .endswith(
+            f"warning[MG453]: {text}\n  = help: an input has such elements, or `dtype` is too narrow for the values"
+        )
+    )

@@ -20,4 +20,5 @@ def test_error(path, check_text):
     with pytest.raises(MergeGraphError) as caught:
         resolve(parse(path.read_text(), path.name), no_imports)
     assert caught.value.exit_code == 2
+    assert all(found.help and found.labels for found in caught.value.diagnostics)
     check_text(path.with_suffix(".txt"), f"{caught.value}\n")

@@ -17,6 +17,7 @@ def test_mistakes(path, check_text):
         parse(path.read_text(encoding="utf-8"), path.name)
     check_text(path.with_suffix(".errors"), f"{caught.value}\n")
     starts = [diagnostic.labels[0].span.start for diagnostic in caught.value.diagnostics]
+    assert all(diagnostic.help for diagnostic in caught.value.diagnostics)
     assert starts == sorted(set(starts))
     assert caught.value.exit_code == 2
 

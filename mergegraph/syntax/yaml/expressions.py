@@ -43,7 +43,9 @@ def _statement(pieces: Sequence[str | Scalar], notes: Notes) -> s.Statement | No
     if len(statements) == 1:
         statement: s.Statement = _moved(statements[0], moved)
         return statement
-    notes.error("MG170", "this must be one expression", head(scalars[-1].span), f"it is {len(statements)} statements")
+    help = ("give each part a name of its own below `let`",)
+    found = f"it is {len(statements)} statements"
+    notes.error("MG170", "this must be one expression", head(scalars[-1].span), found, help=help)
     return None
 
 

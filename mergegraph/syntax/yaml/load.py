@@ -93,7 +93,8 @@ class _Loader:
         seen: dict[str, Scalar] = {}
         for key, value in zip(parts[::2], parts[1::2], strict=True):
             if not isinstance(key, Scalar):
-                self.notes.error("MG157", "a key must be a single word", head(key.span))
+                advice = ("write `key: value`; a list or a map can only be a value",)
+                self.notes.error("MG157", "a key must be a single word", head(key.span), help=advice)
             elif key.text in seen:
                 first = Label(seen[key.text].span, "first time")
                 help = (

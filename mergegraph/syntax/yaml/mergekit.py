@@ -178,7 +178,7 @@ class _Reader:
         if title and title.text in self.titles:
             first = Label(self.titles[title.text].save.path.span, "first time")
             message = f"two merges are named `{escape(title.text)}`"
-            self.notes.error("MG167", message, title.span, "second time", first)
+            self.notes.error("MG167", message, title.span, "second time", first, help=("rename one of them",))
             return
         path = s.String(title.text if title else OUTPUT, title.span if title else head(top.span))
         name = self.bindings.value(merged.value, path.value)

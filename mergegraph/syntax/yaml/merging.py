@@ -171,7 +171,16 @@ class Merging:
             return
         beside = " beside the base" if self.base else ""
         what = {None: "models", 1: "one model", 2: "two models"}[wanted]
-        self.notes.error("MG168", f"`{self.function.name}` merges {what}{beside}", slice.span, f"there are {count}")
+        message, found = f"`{self.function.name}` merges {what}{beside}", f"there are {count}"
+        self.notes.error("MG168", message, slice.span, found, help=(_change(self.function.name, count, wanted),))
+
+
+def _change(method: str, count: int, wanted: int | None) -> str:
+    """Return what to do about a number of models that a method doesn't merge."""
+    if wanted is None or count < wanted:
+        return "add to the list: `- model: ./folder`"
+    others = "; `multislerp` merges any number" if method in ("slerp", "nuslerp") else ""
+    return f"leave out {count - wanted} of them{others}"
 
 
 def _rest(first: s.Name, last: s.Name, span: Span) -> s.Select:

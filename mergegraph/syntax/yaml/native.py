@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mergegraph.diagnostics import Source, Span
@@ -19,6 +20,12 @@ KEYS = ("import", "seed", "fn", "let", "save")
 OPTIONS = ("dtype", "tokenizer", "config", "missing", "shard_size", "chat_template")
 """The keys of an output that are options of `save`."""
 
+_EXAMPLES = {"fn": "half(x): 0.5 * x", "let": 'base: model("./base")', "select": "_: 0.5", "for": "t: [0.3, 0.7]"}
+"""An entry of each key whose value is a map."""
+
+_FUNCTION = f"such as `{_EXAMPLES['fn']}`"
+_SIGNATURE = re.compile(r"\s*\w+\s*\(")
+
 
 def read_native(document: Tree, source: Source, notes: Notes) -> s.Recipe:
     """Return the recipe of a document. MergeGraphError with every mistake in its YAML and in its expressions."""
@@ -34,14 +41,19 @@ def _statements(section: Section, notes: Notes) -> Iterator[s.Statement]:
         if isinstance(path, Scalar):
             yield s.Import(s.String(path.text, path.span), path.span)
         else:
-            notes.error("MG161", "`import` must be the path of a recipe", head(path.span), f"this is {kind(path)}")
+            help = ("such as `import: methods.merge`, or a list of paths",)
+            what = "`import` must be the path of a recipe"
+            notes.error("MG161", what, head(path.span), f"this is {kind(path)}", help=help)
     yield from _seed(section, notes)
     for entry in _entries(section, "fn"):
-        if isinstance(entry.value, Scalar):
-            found = function(entry.key, entry.value, notes)
-            yield from (found,) if found else ()
+        if not _SIGNATURE.match(entry.key.text):
+            notes.error("MG170", "a function needs a name and parameters", entry.key.span, help=(_FUNCTION,))
+        elif isinstance(entry.value, Scalar):
+            made = function(entry.key, entry.value, notes)
+            yield from (made,) if made else ()
         else:
-            notes.error("MG161", "a function is text", head(entry.value.span), f"this is {kind(entry.value)}")
+            found, help = f"this is {kind(entry.value)}", (_FUNCTION,)
+            notes.error("MG161", "a function is text", head(entry.value.span), found, help=help)
     for entry in _entries(section, "let"):
         yield from _binding(entry, notes)
     for tree in _each(section.get("save")):
@@ -60,7 +72,8 @@ def _entries(section: Section, key: str) -> tuple[Entry, ...]:
     tree = section.get(key)
     if tree is None or isinstance(tree, Map):
         return tree.entries if tree else ()
-    section.notes.error("MG161", f"`{key}` must be a map", head(tree.span), f"this is {kind(tree)}")
+    help = (f"such as `{key}: {{{_EXAMPLES[key]}}}`",)
+    section.notes.error("MG161", f"`{key}` must be a map", head(tree.span), f"this is {kind(tree)}", help=help)
     return ()
 
 
@@ -71,9 +84,10 @@ def _binding(entry: Entry, notes: Notes) -> Iterator[s.Binding]:
 
 
 def _name(key: Scalar, notes: Notes) -> s.Name | None:
-    found = expression(key, notes)
-    if found is None or isinstance(found, s.Name):
-        return found
+    if key.text.isidentifier():
+        found = expression(key, notes)
+        if found is None or isinstance(found, s.Name):
+            return found
     notes.error("MG170", "this must be a name", key.span, help=("names are made of letters, digits and `_`",))
     return None
 

@@ -61,7 +61,8 @@ class Parameters:
         if tree is None or is_null(tree):
             return Level(place, {})
         if not isinstance(tree, Map):
-            self.notes.error("MG161", "`parameters` must be a map", head(tree.span), f"this is {kind(tree)}")
+            help = ("such as `parameters: {weight: 0.5}`",)
+            self.notes.error("MG161", "`parameters` must be a map", head(tree.span), f"this is {kind(tree)}", help=help)
             return Level(place, {})
         return Level(place, {e.key.text: e for e in tree.entries if self._has(e.key, place) and not is_null(e.value)})
 
@@ -137,7 +138,8 @@ class Parameters:
             return None if value is None else Value(_number(tree, value))
         numbers = [number(item, name, self.notes) for item in tree.items]
         if not numbers:
-            self.notes.error("MG161", f"`{name}` must be a number", head(tree.span), "this list is empty")
+            help = ("such as `1`, or `[0, 1]` from the first layer to the last",)
+            self.notes.error("MG161", f"`{name}` must be a number", head(tree.span), "this list is empty", help=help)
         found = [_number(item, value) for item, value in zip(tree.items, numbers, strict=True) if value is not None]
         if not found or len(found) < len(numbers):
             return None

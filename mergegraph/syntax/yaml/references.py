@@ -28,7 +28,8 @@ def reference(tree: Tree, notes: Notes) -> Reference | None:
     if isinstance(tree, Map):
         return _mapped(tree, notes)
     if not isinstance(tree, Scalar) or not tree.text.strip():
-        notes.error("MG161", "a model must be a path or a name", head(tree.span), f"this is {kind(tree)}")
+        help = ("such as `./folder`, or `org/name` on the Hub",)
+        notes.error("MG161", "a model must be a path or a name", head(tree.span), f"this is {kind(tree)}", help=help)
         return None
     base, plus, adapter = tree.text.partition("+")
     return replace(_revised(base), adapter=_revised(adapter)) if plus else _revised(base)

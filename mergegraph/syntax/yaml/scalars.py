@@ -16,6 +16,9 @@ _REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _NUMBERS = (_OTHER_BASE, _REAL, _NOT_FINITE)
 _WRITTEN = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+LARGEST = "such as `1`; the largest number is about 1.8e308"
+"""What to write in the place of a number that is infinite or none."""
+
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """The words for on and off that any YAML reader has taken so."""
@@ -35,7 +38,8 @@ def switch(tree: Tree, what: str, notes: Notes) -> bool | None:
         value = number(tree, what, notes)
         return None if value is None else value != 0
     shown = f"this is `{escape(word)}`" if isinstance(tree, Scalar) else f"this is {kind(tree)}"
-    notes.error("MG161", f"`{what}` must be `true` or `false`", head(tree.span), shown)
+    help = (f"such as `{what}: true`",)
+    notes.error("MG161", f"`{what}` must be `true` or `false`", head(tree.span), shown, help=help)
     return None
 
 
@@ -57,7 +61,8 @@ def number(tree: Tree, what: str, notes: Notes) -> float | None:
     value = _value(tree.text)
     if math.isfinite(value):
         return value
-    notes.error("MG158", f"`{what}` must be finite", tree.span, f"this is `{escape(tree.text)}`")
+    help = (LARGEST,)
+    notes.error("MG158", f"`{what}` must be finite", tree.span, f"this is `{escape(tree.text)}`", help=help)
     return None
 
 

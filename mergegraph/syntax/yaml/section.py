@@ -27,7 +27,7 @@ class Section:
         self.span = tree.span
         self.damaged = not isinstance(tree, Map)
         self._entries: dict[str, Entry] = {}
-        for entry in self._read(tree):
+        for entry in self._read(tree, keys):
             if entry.key.text not in keys:
                 self._unknown(entry.key, keys)
             elif not is_null(entry.value):
@@ -51,7 +51,8 @@ class Section:
         value = self.get(key)
         if value is None or (isinstance(value, Scalar) and value.text):
             return value if isinstance(value, Scalar) else None
-        self.notes.error("MG161", f"`{key}` must be text", head(value.span), f"this is {kind(value)}")
+        help = (f"write one value: `{key}: {escape(_first(value))}`",)
+        self.notes.error("MG161", f"`{key}` must be text", head(value.span), f"this is {kind(value)}", help=help)
         return None
 
     def items(self, key: str) -> tuple[Tree, ...]:
@@ -59,7 +60,8 @@ class Section:
         value = self.get(key)
         if value is None or isinstance(value, Items):
             return value.items if isinstance(value, Items) else ()
-        self.notes.error("MG161", f"`{key}` must be a list", head(value.span), f"this is {kind(value)}")
+        help = ("each entry is a line that begins with `- `",)
+        self.notes.error("MG161", f"`{key}` must be a list", head(value.span), f"this is {kind(value)}", help=help)
         return ()
 
     def need(self, key: str, help: str) -> None:
@@ -67,11 +69,12 @@ class Section:
         if key not in self._entries and not self.damaged:
             self.notes.error("MG162", f"{self.what} needs `{key}`", head(self.span), help=(help,))
 
-    def _read(self, tree: Tree) -> tuple[Entry, ...]:
+    def _read(self, tree: Tree, keys: Collection[str]) -> tuple[Entry, ...]:
         if isinstance(tree, Map):
             return tree.entries
         if not is_null(tree):
-            self.notes.error("MG161", f"{self.what} must be a map", head(tree.span), f"this is {kind(tree)}")
+            help = (f"a map has lines of the form `key: value`; it takes: {', '.join(keys)}",)
+            self.notes.error("MG161", f"{self.what} must be a map", head(tree.span), f"this is {kind(tree)}", help=help)
         return ()
 
     def _unknown(self, key: Scalar, keys: Collection[str]) -> None:
@@ -80,3 +83,13 @@ class Section:
         help = (*place, f"it takes: {', '.join(keys)}")
         message = f"{self.what} has no key `{escape(key.text)}`"
         self.notes.error("MG160", message, key.span, "unknown key", help=help)
+
+
+def _first(tree: Tree) -> str:
+    """Return the first single value in a part of a text, which was probably meant; `…` where there is none."""
+    match tree:
+        case Scalar(text=text):
+            return text or "…"
+        case Items(items=(first, *_)):
+            return _first(first)
+    return "…"

@@ -70,7 +70,8 @@ class Tokenizers:
             found = tuple(call for entry in tokens.entries for call in self._token(entry))
             yield from (argument("tokens", s.List(found, tokens.span), section.place("tokens")),) if found else ()
         elif tokens is not None:
-            self.notes.error("MG161", "`tokens` must be a map", head(tokens.span), f"this is {kind(tokens)}")
+            help = ("such as `tokens: {<pad>: {source: ./model}}`",)
+            self.notes.error("MG161", "`tokens` must be a map", head(tokens.span), f"this is {kind(tokens)}", help=help)
         if multiple is not None:
             value = number(multiple, "pad_to_multiple_of", self.notes)
             if value is not None:
