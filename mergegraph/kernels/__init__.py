@@ -30,7 +30,6 @@ from mergegraph.kernels.tile import BLOCK, Tile
 REDUCTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "sum": partial(sums.BlockSum, sums.copy, sums.narrow),
-        "absolute_sum": partial(sums.BlockSum, sums.magnitudes, sums.narrow),
         "dot": partial(sums.BlockSum, sums.products, sums.wide),
         "magnitude_histogram": MagnitudeHistogram,
         "magnitude_sample": MagnitudeHistogram,

@@ -37,12 +37,9 @@ class BlockSum:
 
     def update(self, tile: Tile, *tensors: torch.Tensor) -> None:
         """Take in the next tile."""
-        self._loan = self._loan or Loan(self._make, tensors[0].device)
-        block = self._loan.value
         flat = [tensor.view(-1) for tensor in tensors]
         for _, place, part in tile.blocks():
-            self._filled = place + part.stop - part.start
-            self._write(block[place : self._filled], *(tensor[part] for tensor in flat))
+            block = self._block(place, [tensor[part] for tensor in flat])
             if self._filled == BLOCK:
                 self._close(block)
 
@@ -51,6 +48,15 @@ class BlockSum:
         if self._filled and self._loan:
             self._close(self._loan.value)
         return self._total
+
+    def _block(self, place: int, parts: list[torch.Tensor]) -> torch.Tensor:
+        """Return the block with what comes at a place of it: where it is, if that is all and as it should be."""
+        self._filled = place + len(parts[0])
+        if self._write is copy and len(parts[0]) == BLOCK:
+            return parts[0]
+        self._loan = self._loan or Loan(self._make, parts[0].device)
+        self._write(self._loan.value[place : self._filled], *parts)
+        return self._loan.value
 
     def _close(self, block: torch.Tensor) -> None:
         for value in _folded(block, self._filled):
@@ -92,11 +98,6 @@ def _summed(rows: torch.Tensor) -> torch.Tensor:
 def copy(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Write the elements themselves."""
     return room.copy_(x)
-
-
-def magnitudes(room: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Write the magnitudes."""
-    return torch.abs(x, out=room)
 
 
 def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

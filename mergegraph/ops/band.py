@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
+from mergegraph.ir.node import Node
 from mergegraph.ops.add import add
 from mergegraph.ops.clamp import clamp
 from mergegraph.ops.declaration import Delta, Fraction, Locality, op
@@ -42,6 +44,10 @@ def band(
     count = found.count
     k = clamp(floor(multiply(density, count)), 0.0, count)
     top = min_(floor(multiply(gamma, count)), subtract(count, k))
+    keep = partial(_between, outer=found.limit(add(top, k)), inner=found.limit(top))
+    return rescaled(d, keep, density, rescale)
+
+
+def _between(x: Node, outer: Node, inner: Node) -> Node:
     # What is in both is taken from itself, which leaves an exact zero.
-    kept = subtract(threshold(d, found.limit(add(top, k))), threshold(d, found.limit(top)))
-    return rescaled(d, kept, density, rescale)
+    return subtract(threshold(x, outer), threshold(x, inner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from mergegraph.ops.declaration import Delta, Fraction, Key, Locality, op
@@ -21,5 +22,5 @@ def drop(
     `rescale="l1"`, or `true`, multiplies by `‖d‖₁ / ‖kept‖₁` (unless either is below 1e-7),
     `"inverse"` divides by the density.
     """
-    kept = multiply(d, random_mask(density, key, shape=d.tensor.shape))
-    return rescaled(d, kept, density, rescale)
+    mask = random_mask(density, key, shape=d.tensor.shape)
+    return rescaled(d, partial(multiply, y=mask), density, rescale)

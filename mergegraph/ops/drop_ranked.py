@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from mergegraph.ir.graph import const_value
 from mergegraph.ir.node import Node
+from mergegraph.ops.abs import abs_
 from mergegraph.ops.add import add
 from mergegraph.ops.declaration import Delta, Fraction, Key, Locality, Scalar, op
 from mergegraph.ops.multiply import multiply
@@ -50,10 +52,9 @@ def drop_ranked(
     """
     length, shape = d.tensor.shape[-1], d.tensor.shape
     if length < 2:
-        kept = multiply(d, random_mask(density, key, shape=shape))
-        return rescaled(d, kept, density, rescale)
+        return rescaled(d, partial(multiply, y=random_mask(density, key, shape=shape)), density, rescale)
     low = subtract(density, epsilon)
-    mask = ranked_mask(d, low, add(density, epsilon), key)
-    again = multiply(d, unpacked_mask(packed_mask(mask, size=d.tensor.count), shape=shape))
+    mask = ranked_mask(abs_(d), low, add(density, epsilon), key)
+    again = unpacked_mask(packed_mask(mask, size=d.tensor.count), shape=shape)
     probability = add(multiply(row_ranks(d), multiply(epsilon, 2.0 / (length - 1))), low)
-    return rescaled(d, multiply(d, mask), probability, rescale, again)
+    return rescaled(d, partial(multiply, y=mask), probability, rescale, partial(multiply, y=again))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from mergegraph.ops.clamp import clamp
@@ -32,4 +33,4 @@ def trim(
     found = magnitudes(d, scope)
     count = found.count
     k = where(less_equal(density, 0.0), 0.0, clamp(floor(multiply(density, count)), 1.0, count))
-    return rescaled(d, threshold(d, found.limit(k)), density, rescale)
+    return rescaled(d, partial(threshold, limit=found.limit(k)), density, rescale)

@@ -54,7 +54,7 @@ def stateful(arrays: np.ndarray) -> None:
     """Show what the reductions and scans compute."""
     x, y = arrays
     cut = Cut(SIZE, [65_536])
-    for name, operands in (("sum", (x,)), ("absolute_sum", (x,)), ("dot", (x, y))):
+    for name, operands in (("sum", (x,)), ("dot", (x, y))):
         show(name, np.array([cut.reduce(name, (), *operands)]))
     coarse = cut.reduce("magnitude_histogram", (), x)
     fine = cut.reduce("bucket_histogram", (coarse, 1000), x)
