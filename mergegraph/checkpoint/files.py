@@ -83,7 +83,7 @@ def read_exactly(descriptor: int, offset: int, size: int, path: Path) -> bytes:
         except OSError as error:
             raise unreadable(path, error) from error
         if not part:
-            raise ended_early(path, offset + size - missing)
+            raise ended_early(path, descriptor)
         parts.append(part)
         missing -= len(part)
     return b"".join(parts)
@@ -106,9 +106,10 @@ def unreadable(path: Path, error: OSError) -> MergeGraphError:
     return fault("MG503", f"the file cannot be read: {error.strerror}", path)
 
 
-def ended_early(path: Path, offset: int) -> MergeGraphError:
-    """Return the error for a file that ends at `offset` although it was longer when it was opened."""
-    return fault("MG531", f"the file was truncated while it was read: it now ends at byte {offset:,}", path)
+def ended_early(path: Path, descriptor: int) -> MergeGraphError:
+    """Return the error for an open file that is no longer as long as it was."""
+    size = os.fstat(descriptor).st_size
+    return fault("MG531", f"the file was truncated while it was read: it now ends at byte {size:,}", path)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

@@ -79,7 +79,7 @@ class FileSet:
                 except OSError as error:
                     raise unreadable(self._paths[file], error) from error
                 if count == 0:
-                    raise ended_early(self._paths[file], offset)
+                    raise ended_early(self._paths[file], descriptor)
                 offset += count
                 rest = rest[count:]
 

@@ -12,6 +12,9 @@ from mergegraph.plan.search import OutOfEffort, Search
 EFFORT = 200_000
 """What the exact search may cost before it gives up: tasks of the sets it visits, and steps it looks at."""
 
+MOST_TASKS = 1_000
+"""The most tasks that are searched: to find out which branches are alike takes the square of their number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -44,9 +47,11 @@ def least_peak_order(tasks: tuple[Task, ...], enough: int = 0, effort: int = EFF
     more than half the effort, the other half goes into proving how many tiles are needed at least.
     """
     live = Liveness(tasks)
-    search = Search(live)
     sequence = tuple(depth_first(tasks))
     peak, least, left = simulate(tasks, sequence), live.at_least(), effort // 2
+    if peak <= max(least, enough) or len(tasks) > MOST_TASKS:
+        return Order(sequence, peak, min(peak, least))
+    search = Search(live)
     try:
         while peak > max(least, enough):
             found, left = search.within(peak - 1, left)

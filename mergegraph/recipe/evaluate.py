@@ -238,9 +238,10 @@ class Evaluator:
         found = self.findings.diagnostics
         for i in range(before, len(found)):
             if definition.builtin:
-                found[i] = _told_of_call(found[i], definition, call, given)
+                told = _told_of_call(found[i], definition, call, given)
             else:
-                found[i] = replace(found[i], labels=(*found[i].labels, Label(call.span, "in this call")))
+                told = replace(found[i], labels=(*found[i].labels, Label(call.span, "in this call")))
+            self.findings.change(i, told)
 
     def _model(self, call: s.Call, arguments: Evaluated) -> Value:
         given = match(call, arguments, SPECIAL["model"], self.findings)

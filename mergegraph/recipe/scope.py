@@ -60,17 +60,25 @@ class Findings:
     spans: dict[Node, Span] = field(default_factory=dict)
     names: dict[Node, str] = field(default_factory=dict)
     optional: set[tuple[Node, str]] = field(default_factory=set)
+    _known: set[Diagnostic] = field(default_factory=set)
 
     def error(
         self, code: str, message: str, span: Span, note: str = "", *more: Label, help: tuple[str, ...] = ()
     ) -> None:
         """Report an error at `span`; `note` stands beside the caret, `more` are other places that explain it."""
-        found = Diagnostic(code, message, (Label(span, note), *more), help)
-        if found not in self.diagnostics:
-            self.diagnostics.append(found)
+        self._add(Diagnostic(code, message, (Label(span, note), *more), help))
 
     def warn(self, code: str, message: str, span: Span, note: str = "", help: tuple[str, ...] = ()) -> None:
         """Report something that is allowed and probably not meant."""
-        found = Diagnostic(code, message, (Label(span, note),), help, severity="warning")
-        if found not in self.diagnostics:
+        self._add(Diagnostic(code, message, (Label(span, note),), help, severity="warning"))
+
+    def change(self, number: int, found: Diagnostic) -> None:
+        """Put another finding in the place of one."""
+        self._known.discard(self.diagnostics[number])
+        self._known.add(found)
+        self.diagnostics[number] = found
+
+    def _add(self, found: Diagnostic) -> None:
+        if found not in self._known:
+            self._known.add(found)
             self.diagnostics.append(found)
