@@ -1,4 +1,7 @@
-"""Compile a recipe, stage by stage: each stage is a property, computed when it is first asked for."""
+"""Compile a recipe, stage by stage: each stage is a property, computed when it is first asked for.
+
+Its code is loaded then, too: a recipe with an error in its text needs no planner.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mergegraph.checkpoint.adapter import Adapter, open_adapter
-from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor, open_checkpoint
 from mergegraph.collector import paused_collection
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, escape
-from mergegraph.ir.graph import Graph, InputRef, RowsRef, TensorRef
-from mergegraph.ir.node import Node
-from mergegraph.lower.extract import Decisions, Extracted
-from mergegraph.lower.lower import Lowered, lower
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, Source
 from mergegraph.machine import available_bytes, processors, resident_bytes
-from mergegraph.optimize.pipeline import Applied, optimize
-from mergegraph.plan.plan import Plan
-from mergegraph.plan.planner import Resources, plan
-from mergegraph.recipe.recipe import Recipe, donor, text_attribute
-from mergegraph.recipe.resolve import resolve
-from mergegraph.syntax import nodes as s
-from mergegraph.syntax.parse import parse
-from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES, Read, read_yaml
-from mergegraph.vocabulary.align import Alignments, align
+from mergegraph.syntax.read import Read, read
+
+if TYPE_CHECKING:
+    from mergegraph.checkpoint.adapter import Adapter
+    from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
+    from mergegraph.ir.graph import Graph, InputRef
+    from mergegraph.ir.node import Node
+    from mergegraph.lower.extract import Decisions, Extracted
+    from mergegraph.lower.lower import Lowered
+    from mergegraph.optimize.pipeline import Applied
+    from mergegraph.plan.plan import Plan
+    from mergegraph.plan.planner import Resources
+    from mergegraph.recipe.models import Opened
+    from mergegraph.recipe.recipe import Recipe
+    from mergegraph.syntax import nodes as s
+    from mergegraph.vocabulary.align import Alignments
 
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
@@ -64,11 +69,7 @@ class Compilation:
 
     @cached_property
     def _read(self) -> Read:
-        if self.written is not None:
-            return Read(self.written)
-        if self.source.name.endswith(YAML_SUFFIXES):
-            return read_yaml(self.source)
-        return Read(parse(self.source.text, self.source.name))
+        return Read(self.written) if self.written is not None else read(self.source)
 
     @property
     def syntax(self) -> s.Recipe:
@@ -83,41 +84,39 @@ class Compilation:
     @cached_property
     def recipe(self) -> Recipe:
         """The graph of models: names bound, types checked, methods expanded."""
+        from mergegraph.recipe.resolve import resolve
+
         return resolve(self.syntax, self._read_import, self._exists)
 
-    @cached_property
+    @property
     def adapters(self) -> Mapping[Node, Adapter]:
         """The adapters, their configurations and headers read."""
-        return {node: found for node, found in self._opened.items() if isinstance(found, Adapter)}
+        return self._opened.adapters
 
-    @cached_property
+    @property
     def checkpoints(self) -> Mapping[Node, Checkpoint]:
         """The models and the tensors of adapters, their headers read."""
-        return {n: found.checkpoint if isinstance(found, Adapter) else found for n, found in self._opened.items()}
+        return self._opened.checkpoints
 
     @cached_property
     @paused_collection()
-    def _opened(self) -> Mapping[Node, Checkpoint | Adapter]:
-        found: dict[Node, Checkpoint | Adapter] = {}
-        errors: list[Diagnostic] = []
-        for model in self.recipe.models:
-            try:
-                found[model] = self._open(model)
-            except MergeGraphError as error:
-                place = Label(self.recipe.spans[model])
-                errors += [_labelled(diagnostic, place) for diagnostic in error.diagnostics]
-        if errors:
-            raise MergeGraphError(*errors)
-        return found
+    def _opened(self) -> Opened:
+        from mergegraph.recipe.models import open_models
+
+        return open_models(self.recipe, self.folder)
 
     @cached_property
     def alignments(self) -> Alignments:
         """How the vocabularies of the models become those of the outputs."""
+        from mergegraph.vocabulary.align import align
+
         return align(self.recipe, self.checkpoints, self.adapters)
 
     @cached_property
     @paused_collection()
     def _lowered(self) -> Lowered:
+        from mergegraph.lower.lower import lower
+
         return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves, self.decisions)
 
     @property
@@ -139,6 +138,8 @@ class Compilation:
     @cached_property
     @paused_collection()
     def _optimized(self) -> tuple[Graph, tuple[Applied, ...]]:
+        from mergegraph.optimize.pipeline import optimize
+
         return optimize(self.graph, exact=self.exact)
 
     @property
@@ -154,6 +155,8 @@ class Compilation:
     @cached_property
     def needed(self) -> Mapping[Checkpoint, frozenset[int]]:
         """The numbers of the weights files that hold what the merge reads, by model."""
+        from mergegraph.ir.graph import RowsRef, TensorRef
+
         found: dict[Checkpoint, set[int]] = {}
         for tensor in self.optimized.tensors:
             for ref in tensor.bindings:
@@ -164,6 +167,8 @@ class Compilation:
 
     def tensor(self, ref: InputRef) -> Tensor:
         """Return where an input tensor lies; of one that is read row by row, `nbytes` counts the rows that are read."""
+        from mergegraph.ir.graph import TensorRef
+
         found = self._tensors[ref.model][ref.name]
         if isinstance(ref, TensorRef):
             return found
@@ -183,6 +188,8 @@ class Compilation:
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured; with
         `compile` there is room for compiling.
         """
+        from mergegraph.plan.planner import plan
+
         graph = self.optimized
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
         read = TOKENIZER_BYTES * sum(len(found.data) for found in tokens)
@@ -190,36 +197,10 @@ class Compilation:
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
-        found = [w for checkpoint in self.checkpoints.values() for w in checkpoint.warnings]
-        strangers = (self._stranger(node, adapter) for node, adapter in self.adapters.items())
-        found += [*filter(None, strangers), *self.alignments.warnings, *self._lowered.warnings]
+        from mergegraph.recipe.models import warnings
+
+        found = (*warnings(self.recipe, self._opened), *self.alignments.warnings, *self._lowered.warnings)
         return (*self.text_warnings, *self.recipe.warnings, *found)
-
-    def _stranger(self, node: Node, adapter: Adapter) -> Diagnostic | None:
-        """Return a warning where an adapter says that it was trained on another model than it is added to."""
-        base = self.checkpoints[donor(self.recipe.anchors[node])]
-        stated, known = adapter.config.base, (base.source, base.config.get("_name_or_path"))
-        if not stated or any(isinstance(name, str) and _last(name) == _last(stated) for name in known):
-            return None
-        message = f"this adapter was trained on `{escape(stated)}`, and is added to `{escape(base.source)}`"
-        return Diagnostic("MG386", message, (Label(self.recipe.spans[node]),), severity="warning")
-
-    def _open(self, model: Node) -> Checkpoint | Adapter:
-        source, revision = text_attribute(model, "source"), model.attribute("revision")
-        assert revision is None or isinstance(revision, str)
-        if model.op == "lora":
-            return open_adapter(source, relative_to=self.folder, revision=revision)
-        checkpoint = open_checkpoint(source, relative_to=self.folder, revision=revision)
-        if checkpoint.quantized:
-            raise MergeGraphError(
-                Diagnostic(
-                    "MG304",
-                    "this model is quantized: its numbers are codes that can't be averaged",
-                    place=checkpoint.source,
-                    help=("merge the model it was quantized from",),
-                )
-            )
-        return checkpoint
 
     def _read_import(self, path: str) -> Source:
         place = self.folder / os.path.expanduser(path)
@@ -238,6 +219,8 @@ def resources(
 
     `read` are the bytes that tokenizers take, which are in memory beside the libraries.
     """
+    from mergegraph.plan.planner import Resources
+
     baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
     baseline += COMPILING_BYTES if compile else 0
     return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
@@ -273,12 +256,3 @@ def _decoded(name: str, data: bytes) -> Source:
         if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
             raise OSError(0, "it is UTF-16 text; save it as UTF-8") from None
         raise OSError(0, f"it is not UTF-8 text, at byte {error.start}") from None
-
-
-def _last(name: str) -> str:
-    """Return the last part of a path or of an id on the Hub."""
-    return name.rstrip("/").rpartition("/")[2].lower()
-
-
-def _labelled(diagnostic: Diagnostic, label: Label) -> Diagnostic:
-    return replace(diagnostic, labels=(label, *diagnostic.labels))

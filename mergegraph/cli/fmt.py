@@ -30,14 +30,14 @@ def command(recipes: tuple[Path, ...], check: bool) -> int:
 def _format(path: Path, *, check: bool) -> bool:
     from mergegraph.compiler import read_recipe
     from mergegraph.syntax.format import format_text
+    from mergegraph.syntax.read import is_yaml
     from mergegraph.syntax.yaml.layout import format_yaml
-    from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES
 
     if str(path) == "-":
         click.echo(format_text(sys.stdin.read(), "<stdin>"), nl=False)
         return False
     source = read_recipe(path).source
-    in_yaml = source.name.endswith(YAML_SUFFIXES)
+    in_yaml = is_yaml(source)
     text = format_yaml(source) if in_yaml else format_text(source.text, source.name)
     if text == source.text:
         return False

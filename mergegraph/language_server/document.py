@@ -17,7 +17,7 @@ from mergegraph.language_server.tree import walk
 from mergegraph.recipe.recipe import Recipe
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
-from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES
+from mergegraph.syntax.read import is_yaml
 
 MOST_ROUNDS = 30
 """How many times the statements that can't be parsed are taken out before the text is given up."""
@@ -35,7 +35,7 @@ class Document:
     @property
     def is_yaml(self) -> bool:
         """Tell whether the recipe is written in YAML."""
-        return self.source.name.endswith(YAML_SUFFIXES)
+        return is_yaml(self.source)
 
     @cached_property
     def compilation(self) -> Compilation:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from mergegraph.ir.node import Node
 from mergegraph.lower.adapters import Bias, Change, Expert, Product, Rows, Whole
@@ -28,6 +26,9 @@ from mergegraph.ops.token_product import token_product
 from mergegraph.ops.vectors import row_count
 from mergegraph.ops.zeros import zeros_like
 
+if TYPE_CHECKING:
+    from mergegraph.vocabulary.gathers import Rows as RowNumbers
+
 Leaf = Callable[[str, bool], Node]
 """Returns the leaf of a tensor of the adapter: read in tiles if it is whole, else held in memory."""
 
@@ -46,7 +47,7 @@ class Aligned:
 
     table: Node
     rows: Callable[[str], Node]
-    numbers: NDArray[np.int64]
+    numbers: RowNumbers
 
     def fits(self, changes: Sequence[Change]) -> bool:
         """Tell whether the changes can be made row by row: not those that normalize columns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.checkpoint.tied import tied_partner
@@ -17,7 +18,10 @@ from mergegraph.ops.column_mean import column_mean
 from mergegraph.ops.gather_rows import gather_rows
 from mergegraph.ops.pad_rows import pad_rows
 from mergegraph.recipe.recipe import Recipe
-from mergegraph.vocabulary.align import Alignment, Gather
+from mergegraph.vocabulary.align import Alignment
+
+if TYPE_CHECKING:
+    from mergegraph.vocabulary.gathers import Gather
 
 
 class Leaves:

@@ -20,7 +20,7 @@ from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
 from mergegraph.recipe.values import failed, kind
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
-from mergegraph.syntax.yaml.recipe import YAML_SUFFIXES, Read, read_yaml
+from mergegraph.syntax.read import read
 
 Reader = Callable[[str], Source]
 """Reads the text of an imported recipe by its path, relative to the folder of the recipe; OSError if it can't."""
@@ -244,9 +244,9 @@ class _Resolver:
             return
         self._imported[path] = source.text
         self._importing.append(path)
-        read = _read(source)
-        self.findings.diagnostics.extend(read.warnings)
-        for inner in read.syntax.statements:
+        imported = read(source)
+        self.findings.diagnostics.extend(imported.warnings)
+        for inner in imported.syntax.statements:
             if isinstance(inner, (s.Binding, s.Function, s.Import)):
                 self.statement(inner, posixpath.dirname(path))
                 if isinstance(inner, s.Binding):
@@ -258,8 +258,3 @@ class _Resolver:
         for name, bound in self.scope.values.items():
             if name not in self.evaluator.used and not failed(bound.value):
                 self.findings.warn("MG260", f"`{name}` is never used", bound.span, help=("delete it, or `save` it",))
-
-
-def _read(source: Source) -> Read:
-    """Parse the text of a source: YAML by its name, or else the language."""
-    return read_yaml(source) if source.name.endswith(YAML_SUFFIXES) else Read(parse(source.text, source.name))

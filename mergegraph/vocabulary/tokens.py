@@ -9,8 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.jsontext import parse_object
@@ -84,6 +82,8 @@ def read_tokenizer(path: Path, data: bytes) -> Mapping[str, int]:
     found = _plain_ids(parse_object(data, "tokenizer", path, flat=True))
     if found is not None:
         return found
+    from tokenizers import Tokenizer
+
     try:
         return Tokenizer.from_buffer(data).get_vocab(with_added_tokens=True)
     except (KeyboardInterrupt, SystemExit):

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
 from mergegraph.vocabulary.tokens import Tokens
 
@@ -90,6 +88,8 @@ def join(sources: Sequence[Tokens], asked: Iterable[str], multiple: int) -> Join
 
 def _check(joined: Joined) -> None:
     """Raise MergeGraphError (MG342) unless the tokenizer library reads the changed tokenizer as it is meant."""
+    from tokenizers import Tokenizer
+
     try:
         found = Tokenizer.from_buffer(joined.text).get_vocab(with_added_tokens=True)
     except MergeGraphError:

@@ -37,5 +37,5 @@ def test_usual_tokenizers_are_read_without_the_library(monkeypatch):
     """It takes several times the memory."""
     tokenizers = [extended(kind(), plain=["zebra"], special=["<s>", "<|end|>"]) for kind in (bpe, unigram, wordpiece)]
     wanted = [tokenizer.get_vocab(with_added_tokens=True) for tokenizer in tokenizers]
-    monkeypatch.delattr("mergegraph.vocabulary.tokens.Tokenizer")
+    monkeypatch.delattr("tokenizers.Tokenizer")
     assert [read_tokenizer(Path("tokenizer.json"), t.to_str().encode()) for t in tokenizers] == wanted

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mergegraph.diagnostics import Diagnostic, Source, Span
-from mergegraph.syntax import nodes as s
+from mergegraph.diagnostics import Source, Span
+from mergegraph.syntax.read import Read
 from mergegraph.syntax.yaml.load import load
 from mergegraph.syntax.yaml.mergekit import read_mergekit
 from mergegraph.syntax.yaml.native import KEYS, read_native
 from mergegraph.syntax.yaml.notes import Notes
 from mergegraph.syntax.yaml.scalars import is_null
 from mergegraph.syntax.yaml.tree import Map, Tree
-
-YAML_SUFFIXES = (".yml", ".yaml")
-"""How the names of recipes in YAML end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A recipe, and what is allowed in its text and probably not meant."""
-
-    syntax: s.Recipe
-    warnings: tuple[Diagnostic, ...] = ()
 
 
 def read_yaml(source: Source) -> Read:
