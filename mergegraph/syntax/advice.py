@@ -14,7 +14,7 @@ _NAMED_LAYERS = 'several stacks of layers are told apart by a name: `.layers("en
 _SAVE = 'a merge is saved by `save model to "path"`'
 _SEED = "a seed is a whole number, written out: `seed 42`"
 _SWEEP = 'a sweep repeats one `save`: `for t in [0.3, 0.7]: save … to "out-{t}"`'
-_VALUE = "a value is a name, a number, a string, a list `[a, b]`, a `select { … }` or a call `mean(a, b)`"
+VALUE = "a value is a name, a number, a string, a list `[a, b]`, a `select { … }` or a call `mean(a, b)`"
 _WITH = 'options are written `with dtype="bfloat16"`'
 
 
@@ -60,7 +60,7 @@ def _form(stop: Stop) -> str:
     """Return how the thing is written that the parser was in."""
     expected = stop.expected
     if expected >= VALUES:
-        return _VALUE
+        return VALUE
     match stop.recent[-1].kind if stop.recent else "":
         case "SEED":
             return _SEED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mergegraph.diagnostics import Diagnostic, Label, Span, escape
-from mergegraph.syntax.advice import BETWEEN, advice
+from mergegraph.syntax.advice import BETWEEN, VALUE, advice
 from mergegraph.syntax.misspellings import MISSPELLINGS
 from mergegraph.syntax.nesting import CLOSERS, MAX_DEPTH, OPENERS
 from mergegraph.syntax.recovery import begins_statement, never_closed, swallowed_head
@@ -122,14 +122,15 @@ def _missing_comma(stop: Stop) -> Diagnostic | None:
 
 def _unfinished(stop: Stop) -> Diagnostic | None:
     """Tell a statement that ends too early: before the end, or before the next statement, or before what it took."""
+    help = advice(stop)
     if swallowed_head(stop):
-        end, expected = stop.recent[-2].end, "a value"
+        end, expected, help = stop.recent[-2].end, "a value", (VALUE,)
     elif stop.recent and (stop.word.kind == END or _is_head(stop)):
         end, expected = stop.recent[-1].end, expectation(stop.expected)
     else:
         return None
     label = Label(Span(stop.source, end, end), f"expected {expected}")
-    return Diagnostic("MG121", "a statement is not finished", (label,), advice(stop))
+    return Diagnostic("MG121", "a statement is not finished", (label,), help)
 
 
 def _unexpected(stop: Stop) -> Diagnostic:

@@ -2,16 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from pages import Opened, save_page
+from playwright.sync_api import Browser, sync_playwright
 from shapes import deepseek, llama, write_shapes
-
-from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Source
-from mergegraph.report.explain import explain
 
 STUDY = Path(__file__).parent.parent / "fixtures" / "recipes" / "study.merge"
 FLAGS = (
@@ -25,15 +21,6 @@ b = model("./b")
 t = select { "*.self_attn.*": ramp(0.9, 0.4), _: 0.5 }
 save lerp(a, b, t) to "merged"
 """
-
-
-@dataclass
-class Opened:
-    """A page, what the browser asked for while it was used, and what it complained of."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
 
 
 Open = Callable[..., Opened]
@@ -68,13 +55,6 @@ def open_page(chromium: Browser) -> Iterator[Open]:
         assert len(found.requests) == 1
         assert found.complaints == []
         found.page.context.close()
-
-
-def save_page(recipe: str, name: str, folder: Path) -> Path:
-    path = folder / f"{name}.html"
-    compilation = Compilation(Source(f"{name}.merge", recipe), folder)
-    path.write_text(explain(compilation, "plan", format="html", memory=16_000_000_000, workers=2), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="session")

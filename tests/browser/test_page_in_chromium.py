@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Opened, save_page
 from families import write_model
-from playwright.sync_api import Page, expect
+from pages import Opened, save_page
+from playwright.sync_api import Locator, Page, expect
 
 Open = Callable[..., Opened]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -133,6 +133,39 @@ def test_the_plan_shows_memory_over_units(open_page: Open, study: Path) -> None:
     page.mouse.move(outline["x"] + outline["width"] / 2, outline["y"] + 80)
     assert "at unit 138" in page.locator(".readout").inner_text()
     assert page.locator(".timeline .budget").count() == page.locator(".timeline .bound").count() == 1
+
+
+def test_one_output_shares_nothing_and_says_nothing_of_it(open_page: Open, study: Path, large: Path) -> None:
+    for path, shared in ((study, 1), (large, 0)):
+        page = open_page(path).page
+        choose_tab(page, "Plan")
+        assert page.get_by_role("heading", name="Shared work").count() == shared
+        blocks = page.locator(".plan .two > section")
+        assert blocks.count() == 2 + 2 * shared
+        for block in blocks.all():
+            assert block.locator("tbody tr, .compare").count() > 1
+
+
+def test_no_box_lies_below_the_legend_and_no_line_is_cut(open_page: Open, study: Path) -> None:
+    page = open_page(study).page
+    for tab in ("Recipe", "Graph", "Optimized"):
+        choose_tab(page, tab)
+        legend = page.locator(".work > .legend").bounding_box()
+        assert legend
+        lowest = max(box["y"] + box["height"] for box in map(Locator.bounding_box, page.locator(".box").all()) if box)
+        assert lowest < legend["y"]
+        assert page.locator("aside pre").evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+
+
+def test_parameters_of_a_tensor_are_told_once(open_page: Open, study: Path) -> None:
+    page = open_page(study).page
+    for tab, told in (("Graph", ["elect: weight", "trim: density"]), ("Optimized", ["magnitude_limit: k"])):
+        choose_tab(page, tab)
+        search(page, "layers.0.mlp.up_proj")
+        page.locator("#found [role=option]").filter(has=page.get_by_text("ties", exact=True)).click()
+        names = page.locator("aside .parameter b").all_inner_texts()
+        assert sorted({name.rstrip(" 12") for name in names}) == told
+        assert len(names) == len(set(names))
 
 
 def test_a_page_of_671_billion_parameters_is_small_and_quick(open_page: Open, large: Path) -> None:

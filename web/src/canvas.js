@@ -5,7 +5,7 @@ import { HEADER, LINE_HEIGHT, place, short } from "./layout.js";
 
 const CLOSEST = 2.5;
 
-/** Make the canvas. `on.select(id)` and `on.toggle(id)` are told what was chosen. */
+/** Make the canvas. `on.select(id)` and `on.toggle(id)` are told what was chosen; `on.covered()` pixels lie under a legend. */
 export function makeCanvas(on) {
   const world = s("g");
   const svg = s(
@@ -186,11 +186,11 @@ export function fit(canvas) {
   const { width, height } = canvas.svg.getBoundingClientRect();
   const { whole, view } = canvas;
   if (!whole || !width) return;
-  const room = 48;
-  const zoom = Math.min((width - 2 * room) / whole.width, (height - 2 * room - 20) / whole.height);
+  const [side, top, bottom] = [48, 56, canvas.on.covered() + 16];
+  const zoom = Math.min((width - 2 * side) / whole.width, (height - top - bottom) / whole.height);
   view.zoom = Math.max(0.35, Math.min(1.15, zoom));
-  view.x = Math.max(room, (width - whole.width * view.zoom) / 2);
-  view.y = Math.max(room + 20, (height - whole.height * view.zoom) / 2);
+  view.x = Math.max(side, (width - whole.width * view.zoom) / 2);
+  view.y = top + Math.max(0, (height - top - bottom - whole.height * view.zoom) / 2);
   apply(canvas);
 }
 

@@ -47,7 +47,7 @@ const app = {
   boxLink: (id, note) => link(canvas.scene.boxes.find((box) => box.id === id)?.lines.join(" · ") ?? id, () => choose(id), note),
 };
 
-const canvas = makeCanvas({ select: choose, toggle });
+const canvas = makeCanvas({ select: choose, toggle, covered: () => work.getBoundingClientRect().bottom - legend.getBoundingClientRect().top });
 const search = makeSearch(app);
 const plan = planPage(data);
 const aside = h("aside", { "aria-label": "Details", tabindex: "-1" });

@@ -1,7 +1,7 @@
 // Say all that is known of what is chosen.
 
 import { h } from "./dom.js";
-import { breakable, codeLine, excerpt, facts, links, parameter, prose, section } from "./parts.js";
+import { breakable, codeLine, excerpt, facts, keys, links, parameter, prose, section } from "./parts.js";
 import { itemId } from "./scene.js";
 import { count, ranges, size } from "./spell.js";
 import { member, nameOf, places, readName } from "./tensors.js";
@@ -40,7 +40,7 @@ function overview(app) {
     h("p", { class: "lead" }, LEADS[app.state.tab]),
     app.state.tab === "recipe" ? null : section("Passes", facts(changes)),
     section("Recipe", h("figure", { class: "source whole" }, h("pre", { tabindex: "0" }, rows))),
-    section("Keys", facts([["arrows", "go from box to box"], ["Enter", "choose"], ["Space", "open or fold"], ["+ − 0", "zoom in, out, to all"], ["/", "search"], ["Esc", "choose nothing"]])),
+    section("Keys", keys([["arrows", "go from box to box"], ["Enter", "choose"], ["Space", "open or fold"], ["+ − 0", "zoom in, out, to all"], ["/", "search"], ["Esc", "choose nothing"]])),
   ].filter(Boolean);
 }
 
@@ -171,7 +171,7 @@ function familyPanel(app, item) {
   const { data } = item;
   const nodes = app.stage().expressions[data.expression];
   const reads = data.reads.filter(Boolean).map((read) => [app.data.models[read[0]], readName(read, item, number)]);
-  const nodesOf = (one) => nodes[one.node].lines[0];
+  const perLayer = distinct(data.parameters, nodes);
   return [
     heading("tensor", nameOf(item, number), item.tensors > 1 ? `tensor ×${item.tensors}` : "tensor"),
     item.tensors > 1 ? picker(app, item, number ?? 0) : null,
@@ -186,15 +186,21 @@ function familyPanel(app, item) {
       ]),
     ),
     section("Upstream", facts(reads)),
-    data.parameters.length
-      ? section("Parameters per layer", varyingFirst(data.parameters).map((one) => parameter({ ...one, label: `${nodesOf(one)}: ${one.label}` }, item, number ?? 0)))
-      : null,
+    perLayer.length ? section("Parameters per layer", perLayer.map((one) => parameter(one, item, number ?? 0))) : null,
     originsOf(app, nodes),
   ].filter(Boolean);
 }
 
-const varyingFirst = (parameters) =>
-  [...parameters].sort((a, b) => b.values.length - a.values.length).slice(0, 24);
+/** Return parameters by what they are of, those that vary first. What a title says already, as `x * 0.7` does, is left out. */
+function distinct(parameters, nodes) {
+  const found = new Map();
+  for (const { node, label, values } of parameters) {
+    const [title] = nodes[node].lines;
+    if (values.length === 1 && title.split(/[ (),]+/).includes(values[0][0])) continue;
+    found.set(JSON.stringify([title, label, values]), { label: `${title}: ${label}`, values });
+  }
+  return [...found.values()].sort((a, b) => b.values.length - a.values.length).slice(0, 24);
+}
 
 function originsOf(app, nodes) {
   const found = [...new Set(nodes.map((node) => node.origin).filter((origin) => origin !== undefined))];

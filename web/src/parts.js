@@ -12,6 +12,9 @@ export function facts(pairs) {
   return h("dl", { class: "facts" }, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, typeof value === "string" ? breakable(value) : value)]));
 }
 
+/** A list of keys of the keyboard and what they do. */
+export const keys = (pairs) => h("dl", { class: "facts keys" }, pairs.flatMap(([key, what]) => [h("dt", {}, key), h("dd", {}, what)]));
+
 /** Let a long name break behind its dots, slashes and underscores. */
 export const breakable = (name) => name.split(/(?<=[._/])/).flatMap((part) => [part, h("wbr")]);
 

@@ -7,6 +7,9 @@ import { timeline } from "./timeline.js";
 export function planPage(data) {
   const { plan } = data;
   const chart = timeline(plan);
+  const read = block("Bytes read from each input", readLead(plan), inputs(plan));
+  const written = block(plan.outputs.length > 1 ? "Outputs" : "Output", null, outputs(plan));
+  const changed = block("Passes", "What each pass does to the distinct operations of all tensors.", passes(plan));
   return {
     draw: chart.draw,
     element: h(
@@ -14,12 +17,15 @@ export function planPage(data) {
       { class: "plan" },
       h("div", { class: "cards" }, cards(plan)),
       block("Memory over units", memoryLead(plan), chart.element),
-      h("div", { class: "two" }, block("Bytes read from each input", readLead(plan), inputs(plan)), block("Shared work", ...shared(plan))),
-      h("div", { class: "two" }, block("Outputs", null, outputs(plan)), block("Passes", "What each pass does to the distinct operations of all tensors.", passes(plan))),
+      plan.outputs.length > 1
+        ? [two(read, block("Shared work", ...shared(plan))), two(written, changed)]
+        : [two(read, changed), written],
       block("Units that take most", null, dearest(plan)),
     ),
   };
 }
+
+const two = (...blocks) => h("div", { class: "two" }, blocks);
 
 const block = (title, lead, ...content) => h("section", {}, h("h2", {}, title), lead ? h("p", { class: "lead" }, lead) : null, ...content);
 
@@ -97,7 +103,6 @@ function inputs(plan) {
 }
 
 function shared(plan) {
-  if (plan.outputs.length < 2) return ["One output has nothing to share with others."];
   const { bytes_alone: bytes, operations_alone: alone, operations } = plan.sharing;
   return [
     `${plan.outputs.length} outputs in one run share what they read and what they compute.`,
