@@ -1,6 +1,6 @@
 """Compile a recipe, stage by stage: each stage is a property, computed when it is first asked for.
 
-Its code is loaded then, too: a recipe with an error in its text needs no planner.
+Its code is loaded then, too, after that of the stages before: a recipe with an error in its text needs no planner.
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ class Compilation:
     @cached_property
     def recipe(self) -> Recipe:
         """The graph of models: names bound, types checked, methods expanded."""
+        syntax = self.syntax
         from mergegraph.recipe.resolve import resolve
 
-        return resolve(self.syntax, self._read_import, self._exists)
+        return resolve(syntax, self._read_import, self._exists)
 
     @property
     def adapters(self) -> Mapping[Node, Adapter]:
@@ -101,23 +102,26 @@ class Compilation:
     @cached_property
     @paused_collection()
     def _opened(self) -> Opened:
+        recipe = self.recipe
         from mergegraph.recipe.models import open_models
 
-        return open_models(self.recipe, self.folder)
+        return open_models(recipe, self.folder)
 
     @cached_property
     def alignments(self) -> Alignments:
         """How the vocabularies of the models become those of the outputs."""
+        recipe, opened = self.recipe, self._opened
         from mergegraph.vocabulary.align import align
 
-        return align(self.recipe, self.checkpoints, self.adapters)
+        return align(recipe, opened.checkpoints, opened.adapters)
 
     @cached_property
     @paused_collection()
     def _lowered(self) -> Lowered:
+        alignments = self.alignments
         from mergegraph.lower.lower import lower
 
-        return lower(self.recipe, self.checkpoints, self.adapters, self.alignments.saves, self.decisions)
+        return lower(self.recipe, self.checkpoints, self.adapters, alignments.saves, self.decisions)
 
     @property
     def graph(self) -> Graph:
@@ -138,9 +142,10 @@ class Compilation:
     @cached_property
     @paused_collection()
     def _optimized(self) -> tuple[Graph, tuple[Applied, ...]]:
+        graph = self.graph
         from mergegraph.optimize.pipeline import optimize
 
-        return optimize(self.graph, exact=self.exact)
+        return optimize(graph, exact=self.exact)
 
     @property
     def optimized(self) -> Graph:
@@ -188,9 +193,9 @@ class Compilation:
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured; with
         `compile` there is room for compiling.
         """
+        graph = self.optimized
         from mergegraph.plan.planner import plan
 
-        graph = self.optimized
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
         read = TOKENIZER_BYTES * sum(len(found.data) for found in tokens)
         return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile, read=read))

@@ -8,37 +8,53 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from mergegraph import __version__
-from mergegraph.cli import (
-    check,
-    convert,
-    demo,
-    diff,
-    explain,
-    extract,
-    fmt,
-    graph,
-    inspect,
-    lsp,
-    merge,
-    methods,
-    push,
-    schema,
-    verify,
-)
 from mergegraph.cli.show import show_diagnostics
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
 
 INTERRUPTED = 130
 TERMINATED = 143
 
+_COMMANDS = {
+    "check": "check",
+    "demo": "demo",
+    "diff": "diff",
+    "explain": "explain",
+    "extract-lora": "extract",
+    "fmt": "fmt",
+    "graph": "graph",
+    "import": "convert",
+    "inspect": "inspect",
+    "lsp": "lsp",
+    "methods": "methods",
+    "push": "push",
+    "run": "merge",
+    "schema": "schema",
+    "verify": "verify",
+}
+"""The module of this folder that has the `command`, by name."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Loads the code of a command when that is called for."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        found: click.Command = import_module(f"mergegraph.cli.{_COMMANDS[name]}").command
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mergegraph")
 @click.option(
     "--ops",
@@ -70,26 +86,6 @@ def app(own: tuple[Path, ...]) -> None:
 
         for path in own:
             load(path)
-
-
-for _command in (
-    merge.command,
-    check.command,
-    explain.command,
-    graph.command,
-    inspect.command,
-    diff.command,
-    methods.command,
-    fmt.command,
-    convert.command,
-    extract.command,
-    verify.command,
-    push.command,
-    demo.command,
-    schema.command,
-    lsp.command,
-):
-    app.add_command(_command)
 
 
 class Terminated(BaseException):

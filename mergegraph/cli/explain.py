@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -18,7 +18,6 @@ from mergegraph.machine import allow_many_files
 
 if TYPE_CHECKING:
     from mergegraph.compiler import Compilation
-    from mergegraph.merge import Options
 
 Stage = Literal["syntax", "recipe", "graph", "optimized", "plan"]
 Format = Literal["text", "json", "dot", "mermaid", "html"]
@@ -77,7 +76,6 @@ def command(
         mergegraph explain ties.merge --analyze --memory 2GB
     """
     from mergegraph.compiler import read_recipe
-    from mergegraph.merge import Options
     from mergegraph.report.explain import explain
 
     compilation = read_recipe(recipe, exact=exact)
@@ -86,8 +84,7 @@ def command(
         if not analyze or tensor is not None or chosen != "plan" or form in ("dot", "mermaid"):
             message = "--analyze shows the whole plan as text, json or html; --out and --compile go with --analyze"
             raise click.UsageError(message)
-        options = Options(memory, workers, analyze=True, compile=compile)
-        text = _analyzed(compilation, form, out, options)
+        text = _analyzed(compilation, form, out, memory=memory, workers=workers, compile=compile)
     else:
         text = explain(compilation, chosen, tensor=tensor, format=form, memory=memory, workers=workers)
     if output is None:
@@ -96,9 +93,9 @@ def command(
         save_report(output, text)
 
 
-def _analyzed(compilation: Compilation, form: Format, out: Path | None, options: Options) -> str:
+def _analyzed(compilation: Compilation, form: Format, out: Path | None, **settings: Any) -> str:
     """Run a merge and return what it took; the output is removed unless `out` says where it is to stay."""
-    from mergegraph.merge import merge
+    from mergegraph.merge import Options, merge
     from mergegraph.report.analysis import analysis_json, analysis_text
     from mergegraph.report.page import page
     from mergegraph.report.plan_json import plan_json
@@ -108,6 +105,7 @@ def _analyzed(compilation: Compilation, form: Format, out: Path | None, options:
         # Beside where the output would go, so that the same disk is measured.
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mergegraph-analyze-", dir=".")))
         planned = stack.enter_context(progress("merging"))
+        options = Options(analyze=True, **settings)
         result = merge(compilation, out or scratch / "out", options, planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
     if form == "html":

@@ -48,7 +48,6 @@ def command(
     from mergegraph.compiler import read_recipe
     from mergegraph.machine import allow_many_files
     from mergegraph.merge import Options, merge
-    from mergegraph.report.analysis import analysis_json
 
     if settings["analyze"] and not as_json:
         raise click.UsageError("--analyze goes with --json; `mergegraph explain --analyze` shows it as text")
@@ -61,8 +60,7 @@ def command(
         result = merge(compilation, out, Options(**settings), planned=planned, downloading=downloading)
     show_diagnostics(result.warnings)
     if as_json:
-        measured = {"measured": analysis_json(compilation, result)} if settings["analyze"] else {}
-        show_json({**summary(result), **measured})
+        show_json({**summary(result), **(_measured(compilation, result) if settings["analyze"] else {})})
     else:
         click.echo(_sentence(result))
     if push_to is not None:
@@ -76,6 +74,13 @@ def _check_push(compilation: Compilation, repository: str) -> None:
     if len(compilation.recipe.saves) > 1:
         raise click.UsageError("--push-to takes a recipe with one `save`; push several with `mergegraph push`")
     check_access(repository)
+
+
+def _measured(compilation: Compilation, result: Result) -> dict[str, Any]:
+    """Return what each unit took as plain data."""
+    from mergegraph.report.analysis import analysis_json
+
+    return {"measured": analysis_json(compilation, result)}
 
 
 def summary(result: Result) -> dict[str, Any]:

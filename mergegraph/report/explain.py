@@ -11,7 +11,6 @@ from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.report.dot import to_dot
 from mergegraph.report.graph_text import graph_json, graph_text
 from mergegraph.report.mermaid import to_mermaid
-from mergegraph.report.page import page
 from mergegraph.report.picture import Picture, graph_picture, recipe_picture, tensor_picture
 from mergegraph.report.plan_json import plan_json, units_json
 from mergegraph.report.plan_text import plan_text, units_text
@@ -58,6 +57,8 @@ def _page(compilation: Compilation, tensor: str | None, memory: int | None, work
     if tensor is not None:
         help = ("leave out `--tensor`, and search in the page",)
         raise MergeGraphError(Diagnostic("MG670", "the page has all tensors", help=help))
+    from mergegraph.report.page import page
+
     return page(compilation, compilation.plan(memory, workers))
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from families import make_family
 from hub_server import Hub
@@ -88,8 +89,8 @@ def test_every_example_of_help_runs(hub: Hub, folder, monkeypatch, capsys):
         Path(f"{name}.merge").write_text(text.format(density))
     Path("ties.yml").write_text("merge_method: linear\nmodels: [{model: ./a}, {model: ./b}]\n")
     ran = 0
-    first = ["run", "extract-lora"]
-    for command in [*first, *(name for name in app.commands if name not in first)]:
+    first, commands = ["run", "extract-lora"], app.list_commands(click.Context(app))
+    for command in [*first, *(name for name in commands if name not in first)]:
         assert run([command, "--help"]) == 0
         for example in EXAMPLE.findall(capsys.readouterr().out):
             if example.startswith("mergegraph run"):
@@ -98,7 +99,7 @@ def test_every_example_of_help_runs(hub: Hub, folder, monkeypatch, capsys):
                 hub.repos.pop("me/ties", None)
             run_command(example, "")
             ran += 1
-    assert ran >= len(app.commands)
+    assert ran >= len(commands)
 
 
 def test_all_else_is_run():
