@@ -6,6 +6,7 @@ Its code is loaded then, too, after that of the stages before: a recipe with an 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergegraph.collector import paused_collection
-from mergegraph.diagnostics import Diagnostic, MergeGraphError, Source
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, Source, did_you_mean, escape, listed
 from mergegraph.machine import available_bytes, processors, resident_bytes
-from mergegraph.syntax.read import Read, read
+from mergegraph.syntax.read import YAML_SUFFIXES, Read, read
 
 if TYPE_CHECKING:
     from mergegraph.checkpoint.adapter import Adapter
@@ -48,8 +49,11 @@ COMPILING_BYTES = 12_000_000
 
 MAX_RECIPE_BYTES = 1 << 20
 
-STANDARD_INPUT = "-"
+STANDARD_INPUT = ("-", "/dev/stdin")
 """What stands for standard input in the place of a recipe's path."""
+
+RECIPE_SUFFIXES = (".merge", *YAML_SUFFIXES)
+"""How the names of recipes end."""
 
 
 @dataclass(frozen=True)
@@ -238,14 +242,30 @@ def read_recipe(path: Path, *, exact: bool = True) -> Compilation:
     for standard input.
     """
     try:
-        if str(path) == STANDARD_INPUT:
+        if str(path) in STANDARD_INPUT:
             return Compilation(_decoded("<stdin>", sys.stdin.buffer.read(MAX_RECIPE_BYTES + 1)), Path(), exact)
         return Compilation(read_source(path), path.parent, exact)
     except OSError as error:
         reason = error.strerror or str(error)
         raise MergeGraphError(
-            Diagnostic("MG540", f"the recipe can't be read: {reason}", place=str(path), status=2)
+            Diagnostic("MG540", f"the recipe can't be read: {reason}", place=str(path), help=_beside(path), status=2)
         ) from None
+
+
+def _beside(path: Path) -> tuple[str, ...]:
+    """Return the help line of a path that leads to no recipe: the one of a similar name, or those that there are."""
+    if path.exists() and not path.is_dir():
+        return ()
+    if (path / "config.json").exists():
+        return (f"it is a model, which `mergegraph inspect {escape(shlex.quote(str(path)))}` shows",)
+    folder = path if path.is_dir() else path.parent
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(RECIPE_SUFFIXES))
+    except OSError:
+        return ("there is no such folder either",)
+    if not path.is_dir() and (meant := did_you_mean(path.name, names)):
+        return meant
+    return (f"recipes in this folder: {listed(names)}",) if names else ("a recipe is a file `NAME.merge`",)
 
 
 def read_source(path: Path) -> Source:

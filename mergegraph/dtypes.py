@@ -64,8 +64,6 @@ BY_CODE = MappingProxyType({dtype.code: dtype for dtype in _ALL})
 
 FLOAT64 = DTYPES["float64"]
 FLOAT32 = DTYPES["float32"]
-FLOAT16 = DTYPES["float16"]
-BFLOAT16 = DTYPES["bfloat16"]
 
 
 def widest(dtypes: frozenset[Dtype]) -> Dtype:

@@ -11,7 +11,7 @@ import click
 
 from mergegraph.cli.options import format_option, recipe_argument
 from mergegraph.cli.show import as_json, show_diagnostics, show_json
-from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, Source, escape
 from mergegraph.sizes import format_size
 
 if TYPE_CHECKING:
@@ -66,15 +66,32 @@ class _Findings:
 
 def _findings(path: Path, *, types: bool) -> _Findings:
     from mergegraph.compiler import read_recipe
+    from mergegraph.recipe.models import missing_models
 
     try:
         compilation = read_recipe(path)
+        compilation.syntax  # noqa: B018 - computing a stage is what finds its errors
+    except MergeGraphError as error:
+        return _Findings(error.diagnostics, error.exit_code)
+    try:
+        warnings = compilation.recipe.warnings
+    except MergeGraphError as error:
+        missing = () if types else missing_models(compilation.syntax, compilation.folder)
+        return _Findings(_ordered(compilation.syntax.span.source, [*error.diagnostics, *missing]), error.exit_code)
+    try:
         if types:
-            return _Findings(compilation.recipe.warnings)
+            return _Findings(warnings)
         compilation.optimized  # noqa: B018 - computing a stage is what finds its errors
         return _Findings(compilation.warnings(), models=tuple(_models(compilation)))
     except MergeGraphError as error:
         return _Findings(error.diagnostics, error.exit_code)
+
+
+def _ordered(source: Source, found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return findings in the order of the recipe, before those in what it imports."""
+    spans = {id(each): each.labels[0].span if each.labels else None for each in found}
+    starts = {key: span.start if span and span.source is source else len(source.text) for key, span in spans.items()}
+    return tuple(sorted(found, key=lambda each: starts[id(each)]))
 
 
 def _models(compilation: Compilation) -> Iterator[_Model]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mergegraph.diagnostics import Source, Span
 from mergegraph.language_server.document import Document
-from mergegraph.language_server.tree import path_to
 from mergegraph.recipe.resolve import prelude_functions
 from mergegraph.syntax import nodes as s
+from mergegraph.syntax.tree import path_to
 
 
 def definition(document: Document, offset: int) -> tuple[Path | None, Span] | None:

@@ -13,11 +13,11 @@ from mergegraph.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from mergegraph.checkpoint.source import is_local
 from mergegraph.compiler import Compilation, read_source
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, Source
-from mergegraph.language_server.tree import walk
 from mergegraph.recipe.recipe import Recipe
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.parse import parse
 from mergegraph.syntax.read import is_yaml
+from mergegraph.syntax.tree import walk
 
 MOST_ROUNDS = 30
 """How many times the statements that can't be parsed are taken out before the text is given up."""

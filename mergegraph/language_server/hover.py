@@ -6,8 +6,8 @@ from mergegraph.diagnostics import Span
 from mergegraph.language_server import tensors
 from mergegraph.language_server.document import Document, model_source
 from mergegraph.language_server.functions import functions
-from mergegraph.language_server.tree import path_to
 from mergegraph.syntax import nodes as s
+from mergegraph.syntax.tree import path_to
 
 
 def hover(document: Document, offset: int) -> tuple[str, Span] | None:

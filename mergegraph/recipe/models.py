@@ -8,9 +8,12 @@ from pathlib import Path
 
 from mergegraph.checkpoint.adapter import Adapter, open_adapter
 from mergegraph.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from mergegraph.checkpoint.source import is_local, locate
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, escape
 from mergegraph.ir.node import Node
 from mergegraph.recipe.recipe import Recipe, donor, text_attribute
+from mergegraph.syntax import nodes as s
+from mergegraph.syntax.tree import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,21 @@ def open_models(recipe: Recipe, folder: Path) -> Opened:
         {node: each for node, each in found.items() if isinstance(each, Adapter)},
         {node: each.checkpoint if isinstance(each, Adapter) else each for node, each in found.items()},
     )
+
+
+def missing_models(syntax: s.Recipe, folder: Path) -> Iterator[Diagnostic]:
+    """Yield an error for each path in a text that leads to no model: what can be told while names are wrong."""
+    seen = set()
+    for part in walk(syntax):
+        match part:
+            case s.Call(s.Name("model" | "lora"), (s.Argument(None, s.String(source, span)), *_)):
+                if source in seen or "{" in source or not is_local(source, folder):
+                    continue
+                seen.add(source)
+                try:
+                    locate(source, folder, None)
+                except MergeGraphError as error:
+                    yield from (_labelled(diagnostic, Label(span)) for diagnostic in error.diagnostics)
 
 
 def warnings(recipe: Recipe, opened: Opened) -> Iterator[Diagnostic]:

@@ -195,3 +195,56 @@ def test_warning_of_what_is_not_finite(tmp_path, monkeypatch, capsys, spoiled, t
             f"warning[MG453]: {text}\n  = help: an input has such elements, or `dtype` is too narrow for the values"
         )
     )
+
+
+UNREAD = [
+    ("mena.merge", "No such file or directory", "did you mean `mean.merge`?"),
+    ("nowhere/x.merge", "No such file or directory", "there is no such folder either"),
+    ("a", "Is a directory", "it is a model, which `mergegraph inspect a` shows"),
+    ("empty", "Is a directory", "a recipe is a file `NAME.merge`"),
+    (".", "Is a directory", "recipes in this folder: `mean.merge`"),
+]
+
+
+@pytest.mark.parametrize(("path", "reason", "help"), UNREAD)
+def test_recipes_that_are_elsewhere(folder, capsys, path, reason, help):
+    (folder / "empty").mkdir()
+    assert run(["run", path]) == 2
+    assert capsys.readouterr().err == (
+        f"error[MG540]: the recipe can't be read: {reason}\n  --> {path}\n  = help: {help}\n\n"
+    )
+
+
+def test_standard_input_by_its_name(folder):
+    script = f"import sys; from mergegraph.cli.app import run; sys.exit(run({['check', '/dev/stdin']!r}))"
+    done = subprocess.run([sys.executable, "-c", script], input=RECIPE, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "/dev/stdin: fine\n")
+
+
+def test_check_tells_of_missing_models_beside_wrong_names(folder, capsys):
+    text = 'a = model("./aa")\nb = model("./b")\nsave slerp(a, b, tt=0.5) to "out"\nsave model("./none") to "y"\n'
+    (folder / "r.merge").write_text(text)
+    assert run(["check", "r.merge"]) == 2
+    assert capsys.readouterr().err == (
+        "error[MG501]: there is no model at `./aa`: nothing has this path\n"
+        "  --> aa\n"
+        "  ┌─ r.merge:1:11\n"
+        '1 │ a = model("./aa")\n'
+        "  │           ^^^^^^\n"
+        "  = help: did you mean `./a`?\n\n"
+        "error[MG212]: `slerp` has no parameter `tt`\n"
+        "  ┌─ r.merge:3:18\n"
+        '3 │ save slerp(a, b, tt=0.5) to "out"\n'
+        "  │                  ^^ unknown parameter\n"
+        "  = help: did you mean `t`?\n"
+        "  = help: write `slerp(a, b, t, axis=…)`\n\n"
+        "error[MG501]: there is no model at `./none`: nothing has this path\n"
+        "  --> none\n"
+        "  ┌─ r.merge:4:12\n"
+        '4 │ save model("./none") to "y"\n'
+        "  │            ^^^^^^^^\n"
+        "  = help: paths of models begin at the recipe's folder\n\n"
+        "3 errors\n"
+    )
+    assert run(["check", "--types", "r.merge"]) == 2
+    assert "MG501" not in capsys.readouterr().err
