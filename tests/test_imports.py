@@ -70,7 +70,7 @@ def test_a_command_loads_no_other(tmp_path):
 
 def test_an_error_of_types_is_found_without_models_and_stages_behind_it(tmp_path):
     (tmp_path / "sum.merge").write_text('a = model("./a")\nb = model("./b")\nsave a + b to "out"\n')
-    modules = loaded_by(COMMAND.format(words=["check", "sum.merge"], code=2), tmp_path)
+    modules = loaded_by(COMMAND.format(words=["check", "--types", "sum.merge"], code=2), tmp_path)
     assert "mergegraph.recipe.resolve" in modules
     assert not packages(modules) & RUNNING
     assert not own(modules) & {*STAGES, "checkpoint"}

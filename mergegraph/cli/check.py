@@ -66,7 +66,6 @@ class _Findings:
 
 def _findings(path: Path, *, types: bool) -> _Findings:
     from mergegraph.compiler import read_recipe
-    from mergegraph.recipe.models import missing_models
 
     try:
         compilation = read_recipe(path)
@@ -76,7 +75,7 @@ def _findings(path: Path, *, types: bool) -> _Findings:
     try:
         warnings = compilation.recipe.warnings
     except MergeGraphError as error:
-        missing = () if types else missing_models(compilation.syntax, compilation.folder)
+        missing = () if types else _missing(compilation)
         return _Findings(_ordered(compilation.syntax.span.source, [*error.diagnostics, *missing]), error.exit_code)
     try:
         if types:
@@ -85,6 +84,12 @@ def _findings(path: Path, *, types: bool) -> _Findings:
         return _Findings(compilation.warnings(), models=tuple(_models(compilation)))
     except MergeGraphError as error:
         return _Findings(error.diagnostics, error.exit_code)
+
+
+def _missing(compilation: Compilation) -> Iterator[Diagnostic]:
+    from mergegraph.recipe.models import missing_models
+
+    return missing_models(compilation.syntax, compilation.folder)
 
 
 def _ordered(source: Source, found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
