@@ -96,6 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return the exit code of the process."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        _refuse_lost_folder()
         result = app.main(list(arguments), prog_name="mergegraph", standalone_mode=False)
         if not sys.stdout.closed:  # a language server closes it
             sys.stdout.flush()
@@ -124,6 +125,17 @@ def run(arguments: Sequence[str]) -> int:
         return _refused(error)
     except Exception as error:
         return _defect(error)
+
+
+def _refuse_lost_folder() -> None:
+    """Refuse to work in a folder that was removed: libraries of torch end the process there without a word."""
+    try:
+        os.getcwd()
+    except OSError:
+        help = ("change into one that is",)
+        raise MergeGraphError(
+            Diagnostic("MG645", "the current folder is not there any more", place=".", help=help)
+        ) from None
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -62,10 +62,10 @@ def make_parents(targets: list[Path], checkpoints: list[Checkpoint]) -> list[Pat
 
     Return those that were not there, the outermost first.
     """
-    inputs = [path.resolve() for path in input_paths(checkpoints)]
+    inputs = [Path(os.path.realpath(path)) for path in input_paths(checkpoints)]
     made: list[Path] = []
     for target in targets:
-        parent = target.resolve().parent
+        parent = Path(os.path.realpath(target)).parent
         if any(parent.is_relative_to(path) for path in inputs):
             continue
         new = [folder for folder in (parent, *parent.parents) if not os.path.lexists(folder)]

@@ -15,12 +15,12 @@ MANIFEST_NAME = "mergegraph.json"
 
 
 def refuse_place(os_: Os, target: Path, inputs: Iterable[Path]) -> None:
-    """Raise MG604 for a missing parent, MG606 for an overlap with an input, MG609 for a path without a name."""
+    """Raise MG609 for a path without a name, MG606 for an overlap with an input, MG604 for a missing parent."""
     if target.name in ("", ".."):
         raise _error("MG609", "an output needs a name of its own", target, "name a folder that does not exist yet")
-    _refuse_parent(os_, target)
     for given in inputs:
         _refuse_overlap(target, given)
+    _refuse_parent(os_, target)
 
 
 def _refuse_parent(os_: Os, target: Path) -> None:

@@ -221,6 +221,35 @@ def test_a_stopped_run_says_how_to_go_on(slow, number, code):
     assert sorted(path.name for path in (slow / "out").iterdir()) == ["0.1", "0.2", "0.3", "0.4", "0.5"]
 
 
+def test_a_second_interrupt_ends_a_run_at_once_and_loses_nothing(slow):
+    process = start(slow)
+    working(slow)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert "Traceback" not in errors
+    resumed = start(slow, "--resume")
+    _, errors = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, errors
+    assert run(["verify", str(slow / "out" / "0.3")]) == 0
+
+
+def test_of_two_runs_at_once_one_wins(slow):
+    first = start(slow)
+    working(slow)
+    first.send_signal(signal.SIGSTOP)
+    second = start(slow, "--resume")
+    _, refused = second.communicate(timeout=60)
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, errors
+    assert second.returncode == 1
+    assert refused.startswith(f"error[MG607]: another run is writing `0.1`: process {first.pid} on ")
+    assert sorted(path.name for path in (slow / "out").iterdir()) == ["0.1", "0.2", "0.3", "0.4", "0.5"]
+
+
 def test_killed_runs_resume_to_the_same_bytes(slow):
     done = start(slow)
     done.communicate(timeout=120)

@@ -158,6 +158,26 @@ def test_a_file_in_the_place_of_a_folder(folder, capsys):
     )
 
 
+def test_a_current_folder_that_was_removed(folder):
+    command = f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -m mergegraph run {folder}/mean.merge {folder}/out"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error[MG645]: the current folder is not there any more\n  --> .\n  = help: change into one that is\n\n"
+    )
+
+
+def test_links_that_go_in_a_circle_in_the_place_of_a_folder(folder, capsys):
+    (folder / "one").symlink_to("two")
+    (folder / "two").symlink_to("one")
+    assert run(["run", "mean.merge", "one/out"]) == 1
+    assert capsys.readouterr().err == (
+        f"error[MG641]: the folder for the output can't be made: a file is in its place\n  --> {folder}/one\n\n"
+    )
+    assert run(["run", "mean.merge", "two"]) == 1
+    assert "error[MG602]: `two` exists and is not a folder" in capsys.readouterr().err
+
+
 def test_a_sweep_of_more_outputs_than_files_may_be_open_at_first(folder):
     steps = ", ".join(str(i / 100) for i in range(40))
     sweep = f'for t in [{steps}]: save slerp(a, b, t=t) to "s/{{t}}"\n'

@@ -8,8 +8,10 @@ import torch
 from families import make_family, read_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from merging import ample, digest, run, tight
+from merging import ample, compilation, digest, run, tight
 from safetensors.torch import save_file
+
+from mergegraph.merge import Options, merge
 
 RECIPES = sorted((Path(__file__).parent.parent / "fixtures" / "recipes").glob("*.merge"))
 LATER = ("adapters", "study", "tokenizers")
@@ -42,7 +44,28 @@ def digests(family, text, tmp_path, modes=MODES):
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.stem not in LATER], ids=lambda path: path.stem)
 def test_recipes(family, tmp_path, path):
-    assert len(set(digests(family, path.read_text(), tmp_path))) == 1
+    text = path.read_text()
+    interrupted(family, text, tmp_path / "interrupted" / "out")
+    assert set(digests(family, text, tmp_path)) == {digest(tmp_path / "interrupted" / "out")}
+
+
+def interrupted(folder, text, out):
+    """Run a recipe, stop it when most bytes were read or written, and resume it with other workers and memory."""
+    moved = 0
+
+    def planned(plan, _):
+        def report(count, _):
+            nonlocal moved
+            moved += count
+            if moved > 0.7 * (plan.bytes_read + plan.bytes_written):
+                raise KeyboardInterrupt
+
+        return report
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(compilation(folder, text), out, Options(workers=2, memory=ample()), planned=planned)
+    result = run(folder, text, out, workers=1, memory=tight(), resume=True)
+    assert 0 < result.units_before < result.units
 
 
 HEADER = 'seed 5\nbase = model("./base")\na = model("./a")\nb = model("./b")\nc = model("./c")\n'

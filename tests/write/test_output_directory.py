@@ -311,6 +311,7 @@ def test_a_parent_that_can_not_be_written_is_refused(number):
         ("in", "in", "is"),
         ("in/out", "in", "lies inside"),
         ("in/deep/out", "in", "lies inside"),
+        ("in/not/there/out", "in", "lies inside"),
         ("in", "in/deep", "contains"),
         ("in", "in/model.safetensors", "contains"),
         ("link/out", "in", "lies inside"),
