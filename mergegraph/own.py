@@ -14,7 +14,7 @@ from mergegraph.ir.node import Node
 from mergegraph.ops import OPS, Locality
 from mergegraph.ops.declaration import op as declare
 from mergegraph.ops.declaration import primitive
-from mergegraph.recipe.resolve import prelude_functions
+from mergegraph.recipe.prelude import prelude_functions
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 

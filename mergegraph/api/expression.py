@@ -11,8 +11,8 @@ from mergegraph.api.places import caller
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Span
 from mergegraph.ir.node import Node
 from mergegraph.recipe.evaluate import Evaluator
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.recipe.recipe import text_attribute
-from mergegraph.recipe.resolve import prelude_functions
 from mergegraph.recipe.scope import Bound, Findings, Scope
 from mergegraph.recipe.values import Value, kind
 from mergegraph.syntax import nodes as s

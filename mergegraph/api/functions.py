@@ -12,7 +12,7 @@ from mergegraph.ops import OPS
 from mergegraph.recipe.apply import slots
 from mergegraph.recipe.arguments import Slot
 from mergegraph.recipe.evaluate import SPECIAL
-from mergegraph.recipe.resolve import prelude_functions
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.recipe.vocabulary import SLOTS
 from mergegraph.report.methods import catalogue
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mergegraph.diagnostics import Source, Span
 from mergegraph.language_server.document import Document
-from mergegraph.recipe.resolve import prelude_functions
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.syntax import nodes as s
 from mergegraph.syntax.tree import path_to
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from mergegraph.language_server.document import Document
 from mergegraph.ops import OPS
-from mergegraph.recipe.resolve import prelude_functions
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.report.methods import catalogue, describe_method
 from mergegraph.syntax import nodes as s
 

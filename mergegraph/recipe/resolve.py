@@ -5,21 +5,19 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, Source, Span
 from mergegraph.ir.node import Node, postorder
-from mergegraph.prelude import prelude_texts
 from mergegraph.recipe.anchors import SOURCES, anchors
 from mergegraph.recipe.evaluate import Evaluator
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.recipe.recipe import Recipe, Save
 from mergegraph.recipe.saves import clashes, save_of
 from mergegraph.recipe.scope import Bound, Definition, Findings, Scope
 from mergegraph.recipe.values import failed, kind
 from mergegraph.syntax import nodes as s
-from mergegraph.syntax.parse import parse
 from mergegraph.syntax.read import read
 
 Reader = Callable[[str], Source]
@@ -36,18 +34,6 @@ def resolve(syntax: s.Recipe, read: Reader, exists: Callable[[str], bool] = lamb
         resolver.statement(statement, "")
     resolver.point_ahead()
     return resolver.finish()
-
-
-@cache
-def prelude_functions() -> dict[str, Definition]:
-    """Return the functions of the prelude by name."""
-    found: dict[str, Definition] = {}
-    for name, text in prelude_texts():
-        home = Scope()
-        for statement in parse(text, f"prelude/{name}").statements:
-            assert isinstance(statement, s.Function), f"{name} may hold functions only"
-            found[statement.name.name] = Definition(statement, home, "", builtin=True)
-    return found
 
 
 class _Resolver:
@@ -161,7 +147,7 @@ class _Resolver:
                 help=("give it another name if that is not meant",),
             )
         self._parameters(function)
-        self.functions[name] = Definition(function, self.scope, folder, builtin=False)
+        self.functions[name] = Definition(lambda: function, self.scope, folder, builtin=False)
 
     def _parameters(self, function: s.Function) -> None:
         seen: dict[str, Span] = {}

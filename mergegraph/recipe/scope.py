@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from mergegraph.diagnostics import Diagnostic, Label, Span
 from mergegraph.ir.node import Node
@@ -39,14 +41,22 @@ class Scope:
         return set(self.values) | (self.parent.names() if self.parent else set())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Definition:
-    """A function written in the language; `home` are the names its body sees, `folder` where its paths begin."""
+    """A function written in the language; `home` are the names its body sees, `folder` where its paths begin.
 
-    syntax: s.Function
+    `written` parses it, where it is not parsed yet.
+    """
+
+    written: Callable[[], s.Function]
     home: Scope
     folder: str
     builtin: bool
+
+    @cached_property
+    def syntax(self) -> s.Function:
+        """The function as it was written."""
+        return self.written()
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, did_you_mean, escape
 from mergegraph.ops import OPS, Op, Parameter
 from mergegraph.recipe.evaluate import OPERATORS
-from mergegraph.recipe.resolve import prelude_functions
+from mergegraph.recipe.prelude import prelude_functions
 from mergegraph.recipe.scope import Definition
 from mergegraph.syntax import nodes as s
 
