@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 RUNTIME_BYTES = 330_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
-TOKENIZER_BYTES = 5
-"""What a byte of a tokenizer takes in memory that has been read: measured, with a margin."""
-
 MARGIN_BYTES = 40_000_000
 """What threads, open files and dask's own bookkeeping may add while a merge runs."""
 
@@ -114,10 +111,20 @@ class Compilation:
     @cached_property
     def alignments(self) -> Alignments:
         """How the vocabularies of the models become those of the outputs."""
+        return self._aligned(None)
+
+    def read_tokenizers(self, memory: int | None) -> None:
+        """Read the tokenizers, unless they are. MergeGraphError (MG402) if `memory` bytes are too few; see `plan`."""
+        if "alignments" not in self.__dict__:
+            self.__dict__["alignments"] = self._aligned(_limit(memory))
+
+    def _aligned(self, memory: int | None) -> Alignments:
         recipe, opened = self.recipe, self._opened
         from mergegraph.vocabulary.align import align
+        from mergegraph.vocabulary.room import Room
 
-        return align(recipe, opened.checkpoints, opened.adapters)
+        room = None if memory is None else Room(memory, resident_bytes())
+        return align(recipe, opened.checkpoints, opened.adapters, room)
 
     @cached_property
     @paused_collection()
@@ -197,11 +204,13 @@ class Compilation:
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured; with
         `compile` there is room for compiling.
         """
+        self.read_tokenizers(memory)
         graph = self.optimized
         from mergegraph.plan.planner import plan
+        from mergegraph.vocabulary.room import READ_BYTES
 
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
-        read = TOKENIZER_BYTES * sum(len(found.data) for found in tokens)
+        read = READ_BYTES * sum(len(found.data) for found in tokens)
         return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile, read=read))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -232,7 +241,11 @@ def resources(
 
     baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
     baseline += COMPILING_BYTES if compile else 0
-    return Resources(memory if memory is not None else available_bytes() * 4 // 5, workers or processors(), baseline)
+    return Resources(_limit(memory), workers or processors(), baseline)
+
+
+def _limit(memory: int | None) -> int:
+    return memory if memory is not None else available_bytes() * 4 // 5
 
 
 def read_recipe(path: Path, *, exact: bool = True) -> Compilation:

@@ -64,6 +64,7 @@ def command(
     most = rank or (RANK if energy is None else None)
     text = _recipe(model, base, {"rank": most, "energy": energy}, include, exclude, target)
     compilation = Compilation(Source("extract-lora", text), Path())
+    compilation.read_tokenizers(settings["memory"])
     show_diagnostics(compilation.warnings())
     with progress("extracting") as planned:
         result = merge(compilation, target, Options(**settings), planned=planned, downloading=downloading)

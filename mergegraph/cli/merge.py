@@ -53,6 +53,7 @@ def command(
         raise click.UsageError("--analyze goes with --json; `mergegraph explain --analyze` shows it as text")
     allow_many_files()
     compilation = read_recipe(recipe, exact=exact)
+    compilation.read_tokenizers(settings["memory"])
     show_diagnostics(compilation.warnings())
     if push_to is not None:
         _check_push(compilation, push_to)

@@ -14,6 +14,7 @@ from mergegraph.ir.node import Node, postorder
 from mergegraph.recipe.recipe import Recipe, Save, donor
 from mergegraph.recipe.tokens import Vocabulary, files_of
 from mergegraph.vocabulary.adapters import Spoken, adapters_of, check, spoken
+from mergegraph.vocabulary.room import Room
 from mergegraph.vocabulary.templates import ChatTemplate, chosen_template, differing, read_template
 from mergegraph.vocabulary.tensors import vocabulary_tensors
 from mergegraph.vocabulary.tokens import Reader, Tokens
@@ -61,13 +62,17 @@ class Alignments:
 
 
 def align(
-    recipe: Recipe, checkpoints: Mapping[Node, Checkpoint], adapters: Mapping[Node, Adapter] = NO_ADAPTERS
+    recipe: Recipe,
+    checkpoints: Mapping[Node, Checkpoint],
+    adapters: Mapping[Node, Adapter] = NO_ADAPTERS,
+    room: Room | None = None,
 ) -> Alignments:
     """Return how the vocabularies of the models of a recipe become those of its outputs.
 
-    MergeGraphError (MG341 to MG352) for tokenizers that can't be read or joined and for tokens that do not exist.
+    MergeGraphError (MG341 to MG352) for tokenizers that can't be read or joined and for tokens that do not exist, MG402
+    where there is too little `room` for them.
     """
-    read = Reader()
+    read = Reader(room)
     tokens: dict[Node, Tokens | None] = {}
     errors: list[Diagnostic] = []
     found = []
@@ -78,7 +83,7 @@ def align(
                 if model not in tokens:
                     tokens[model] = read(checkpoints[model])
             changing = spoken(save, recipe, checkpoints, adapters, tokens)
-            aligning = _Aligning(recipe, checkpoints, tokens, save, changing)
+            aligning = _Aligning(recipe, checkpoints, tokens, save, changing, room)
             aligned = aligning.alignment()
             found.append(replace(aligned, template=_template(save, recipe, checkpoints, aligned)))
             warnings += aligning.left_out()
@@ -122,8 +127,10 @@ class _Aligning:
         tokens: Mapping[Node, Tokens | None],
         save: Save,
         adapters: Mapping[Node, Spoken],
+        room: Room | None,
     ) -> None:
         self.recipe = recipe
+        self.room = room
         self.save = save
         self.checkpoints = checkpoints
         self.adapters = adapters
@@ -191,7 +198,8 @@ class _Aligning:
                 return Alignment(tokenizer, rows, self.tensors, {}, strangers, kept, self.adapters)
             if vocabulary.stated:
                 strangers = {}
-        joined = join([self._tokens(model) for model in vocabulary.models], self._new(), vocabulary.multiple)
+        sources = [self._tokens(model) for model in vocabulary.models]
+        joined = join(sources, self._new(), vocabulary.multiple, self.room)
         if self._keeps_rows:
             joined = replace(joined, rows=self.heights[tokenizer])
         gathers = self._gathers(joined, strangers)

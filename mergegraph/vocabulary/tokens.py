@@ -13,6 +13,7 @@ from mergegraph.checkpoint.checkpoint import Checkpoint
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.jsontext import parse_object
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.vocabulary.room import Room
 
 MAX_BYTES = 256_000_000
 """The longest file of a tokenizer that is read."""
@@ -54,22 +55,30 @@ class Tokens:
 
 
 class Reader:
-    """Reads the tokens of models; those with equal files share them."""
+    """Reads the tokens of models where there is `room`; those with equal files share them."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room
         self._found: dict[tuple[str, str], Tokens] = {}
 
     def __call__(self, checkpoint: Checkpoint) -> Tokens | None:
-        """Return the tokens of a model, None where no file says them. MergeGraphError (MG341) for a file that lies."""
+        """Return the tokens of a model, None where no file says them.
+
+        MergeGraphError for a file that lies (MG341), and for one that is too large for the room (MG402).
+        """
         extras = {path.as_posix() for path in checkpoint.extras}
         for name, read in _READERS.items():
             if checkpoint.root is not None and name in extras:
                 path = checkpoint.member(name)
+                if self._room:
+                    self._room.for_reading(path)
                 data = read_small(path, MAX_BYTES, "tokenizer")
                 added = _added(checkpoint) if name != TOKENIZER and ADDED in extras else {}
                 key = sha256(data).hexdigest(), repr(sorted(added.items()))
                 if key not in self._found:
                     self._found[key] = Tokens({**read(path, data), **added}, path, data)
+                    if self._room:
+                        self._room.keep(path, len(data))
                 return self._found[key]
         return None
 

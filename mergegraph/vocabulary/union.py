@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
+from mergegraph.vocabulary.room import Room
 from mergegraph.vocabulary.tokens import Tokens
 
 
@@ -65,10 +66,11 @@ class Joined:
                 yield entry
 
 
-def join(sources: Sequence[Tokens], asked: Iterable[str], multiple: int) -> Joined:
+def join(sources: Sequence[Tokens], asked: Iterable[str], multiple: int, room: Room | None = None) -> Joined:
     """Return the tokens of the sources and those that are asked for besides. MergeGraphError (MG342) if they can't be.
 
     What the first has keeps its number; of each other source the tokens that are new follow in the order they have.
+    Where that changes a tokenizer, there must be `room` for it (MG402).
     """
     ids = dict(sources[0].ids)
     number = sources[0].size
@@ -82,6 +84,8 @@ def join(sources: Sequence[Tokens], asked: Iterable[str], multiple: int) -> Join
         number += 1
     joined = Joined(ids, tuple(sources), new, number, -(-number // multiple) * multiple)
     if joined.changed:
+        if room:
+            room.for_joining([(source.data, len(source.ids)) for source in sources])
         _check(joined)
     return joined
 
