@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 OBJECTS_PER_COLLECTION = 10_000
@@ -18,10 +19,14 @@ def main() -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     try:
         from mergegraph.cli.app import run
+
+        status = run(sys.argv[1:])
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
-    status = run(sys.argv[1:])
+        status = 130
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # What is left is Python's own end, in which an interrupt would show a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.freeze()
     sys.exit(status)
 

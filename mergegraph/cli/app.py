@@ -138,7 +138,8 @@ def _refuse_lost_folder() -> None:
         ) from None
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise Terminated
 
 

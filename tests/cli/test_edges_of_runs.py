@@ -248,3 +248,27 @@ def test_check_tells_of_missing_models_beside_wrong_names(folder, capsys):
     )
     assert run(["check", "--types", "r.merge"]) == 2
     assert "MG501" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("atexit.register(signal.raise_signal, signal.SIGINT)", -signal.SIGINT, ""),
+        ("signal.signal(signal.SIGINT, signal.SIG_IGN); atexit.register(signal.raise_signal, signal.SIGINT)", 0, ""),
+        ("cli.app._stopped = app.app.main = interrupted", 130, "interrupted\n"),
+    ],
+    ids=["at the end", "ignored", "while the first is told"],
+)
+def test_an_interrupt_after_everything_has_ended(code, status, said):
+    program = (
+        "import atexit, signal, sys\n"
+        "from mergegraph import cli\n"
+        "from mergegraph.cli import app, main\n"
+        "def interrupted(*_, **__):\n"
+        "    raise KeyboardInterrupt\n"
+        f"{code}\n"
+        "sys.argv[1:] = ['--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, said)

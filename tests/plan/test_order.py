@@ -1,5 +1,7 @@
 """The order of least peak, against brute force over all orders and a simulator of its own."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,9 +123,21 @@ def test_branches_that_are_alike_count_as_one(tasks):
 @settings(max_examples=60, deadline=None)
 @given(graphs(40), st.integers(1, 30_000))
 def test_beyond_the_effort_the_bound_holds_and_the_peak_is_real(tasks, effort):
-    found = least_peak_order(tuple(tasks), effort)
+    found = least_peak_order(tuple(tasks), effort=effort)
     assert found.bound <= found.peak == peak_of(tasks, found.sequence)
     assert found.bound <= least_peak_order(tuple(tasks)).peak
+
+
+def test_a_graph_of_thousands_of_tasks_is_ordered_at_once():
+    width = 4_000
+    tasks = tuple(Task((), True, True) for _ in range(2 * width))
+    tasks += tuple(Task((i, width + i), True, False) for i in range(width))
+    tasks += (Task(tuple(range(2 * width, 3 * width)), True, True),)
+    begin = time.process_time()
+    found = least_peak_order(tasks)
+    assert time.process_time() - begin < 20
+    assert width <= found.bound <= found.peak <= width + 2
+    assert sorted(found.sequence) == list(range(len(tasks)))
 
 
 @settings(max_examples=40, deadline=None)
