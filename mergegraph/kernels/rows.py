@@ -20,6 +20,9 @@ from mergegraph.kernels.tile import BLOCK, Tile
 _SORTED = 1 << 14
 """How many elements are ranked at a time."""
 
+_COLUMNS = 256
+"""How many sums a long row is brought to in float32."""
+
 
 class RowDot:
     """Adds up the products of the elements of each row; in float64 they are exact."""
@@ -62,6 +65,19 @@ def _row_sums(x: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tens
     return total
 
 
+def _averaged_sums(x: torch.Tensor) -> torch.Tensor:
+    """Return the sums over rows of a matrix of float32, in float64.
+
+    Where they are long, columns are added up in float32 first: the roundings of so many make up for each other.
+    """
+    if x.shape[1] % _COLUMNS:
+        return _row_sums(x)
+    parts = x.view(len(x), -1, _COLUMNS)
+    if library(x) is not np:
+        return _row_sums(parts.sum(dim=1))
+    return torch.from_numpy(np.add.reduce(np.add.reduce(parts.numpy(), axis=1).astype(np.float64), axis=1))
+
+
 def _added(values: torch.Tensor) -> torch.Tensor:
     """Return the sums of the rows of a matrix, whose values may be lost.
 
@@ -87,8 +103,9 @@ class RowDivergences:
         """Take in the next rows."""
         near, apart = _near(a, b)
         found = near.tolist()
-        for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
-            found[row] = _far(a[row : row + 1].double(), b[row : row + 1].double())
+        if not apart.amax() <= 1.0:
+            for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
+                found[row] = _far(a[row : row + 1].double(), b[row : row + 1].double())
         _put(self._found, tile, a, [math.log1p(x) for x in found])
 
     def result(self) -> array[float]:
@@ -104,12 +121,12 @@ def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     """
     weights, shift, rest = (_room(a, place) for place in range(3))
     _softmax_weights(a, weights, shift, rest)
-    total = _row_sums(weights)
+    total = _averaged_sums(weights)
     torch.sub(b, a, out=shift)
-    shift.sub_((_row_sums(torch.mul(weights, shift, out=rest)) / total)[:, None].float())
-    apart = torch.abs(shift, out=rest).amax(dim=1)
+    shift.sub_((_averaged_sums(torch.mul(weights, shift, out=rest)) / total)[:, None].float())
+    apart = torch.maximum(shift.amax(dim=1), -shift.amin(dim=1))
     _graded(shift, 2, apart, _REMAINDER, rest)
-    return _row_sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
+    return _averaged_sums(rest.mul_(shift).mul_(shift).mul_(weights)) / total, apart
 
 
 def _softmax_weights(a: torch.Tensor, out: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> None:
@@ -119,11 +136,11 @@ def _softmax_weights(a: torch.Tensor, out: torch.Tensor, one: torch.Tensor, othe
     """
     top, low = a.amax(dim=1, keepdim=True), a.amin(dim=1, keepdim=True)
     width = (top - low).view(-1)
-    narrow = width <= 0.6
-    if narrow.all():
+    if width.amax() <= 0.6:
         _graded(torch.sub(a, (top + low) / 2, out=one), 0, width, _WEIGHTS, out)
         return
     exponential(torch.sub(a, top, out=out), one, other)
+    narrow = width <= 0.6
     if narrow.any():
         x = a[narrow] - (top[narrow] + low[narrow]) / 2
         room = torch.empty_like(x)
@@ -140,12 +157,15 @@ def _graded(
     x: torch.Tensor, first: int, sizes: torch.Tensor, grades: tuple[tuple[float, int], ...], out: torch.Tensor
 ) -> None:
     """Write a series of each row with as many terms as its size needs, whatever rows are beside it."""
+    lowest, highest, before = sizes.amin().item(), sizes.amax().item(), -math.inf
+    for limit, last in grades:
+        if before < lowest and highest <= limit:
+            series(x, first, last, out)
+            return
+        before = limit
     below = torch.zeros_like(sizes, dtype=torch.bool)
     for limit, last in grades:
         rows = ~below if limit == math.inf else ~below & (sizes <= limit)
-        if rows.all():
-            series(x, first, last, out)
-            return
         if rows.any():
             out[rows] = series(x[rows], first, last, torch.empty_like(x[rows]))
         below |= rows
