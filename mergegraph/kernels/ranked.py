@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE, raw
+from mergegraph.kernels.bits import raw
 from mergegraph.kernels.random import RandomBits, below, bound
 from mergegraph.kernels.tile import Tile
 
@@ -29,7 +29,7 @@ class RankedMask:
         self._bits = RandomBits(key)
 
     def update(self, tile: Tile, out: torch.Tensor, x: torch.Tensor) -> None:
-        """Write the mask of the next rows, of two elements or more."""
+        """Write the mask of the next rows of magnitudes, of two or more."""
         flat, patterns, length = out.view(-1), raw(x.view(-1)), x.shape[-1]
         for block, place, part in tile.blocks():
             bits = self._bits.draw(block, place, part.stop - part.start, x.device)
@@ -58,7 +58,7 @@ def _indices(marks: Any) -> Any:
 
 
 def _comes_after(patterns: Any, index: Any, steps: Any, length: int) -> Any:
-    """Tell whether elements come after others in order of magnitude: those so many steps on in their rows, in circles.
+    """Tell whether magnitudes come after others in order: those so many steps on in their rows, in circles.
 
     Of equal ones only what is past the end of the row, and so at its begin, comes before.
     """
@@ -70,7 +70,5 @@ def _comes_after(patterns: Any, index: Any, steps: Any, length: int) -> Any:
     around = other >= end
     other -= around * length
     here, there = patterns.take(index), patterns.take(other)
-    here &= MAGNITUDE
-    there &= MAGNITUDE
     there -= around.view(np.int8 if isinstance(around, np.ndarray) else torch.int8)
     return here > there

@@ -98,10 +98,13 @@ class RowDivergences:
 
     def __init__(self, scalars: tuple[()], rows: int) -> None:
         self._found = array("d", bytes(8 * rows))
+        self._rooms: list[torch.Tensor] = []
 
     def update(self, tile: Tile, a: torch.Tensor, b: torch.Tensor) -> None:
         """Take in the next rows."""
-        near, apart = _near(a, b)
+        if not self._rooms or self._rooms[0].shape != a.shape:
+            self._rooms = [_room(a, place) for place in range(3)]
+        near, apart = _near(a, b, *self._rooms)
         found = near.tolist()
         if not apart.amax() <= 1.0:
             for row in torch.nonzero(~(apart <= 1.0)).view(-1).tolist():
@@ -113,13 +116,16 @@ class RowDivergences:
         return self._found
 
 
-def _near(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _near(
+    a: torch.Tensor, b: torch.Tensor, weights: torch.Tensor, shift: torch.Tensor, rest: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return `exp(KL) − 1` of each row if it is at most 1 apart, and how far apart it is: the largest `|d − m|`.
+
+    It works in three more matrices.
 
     With `p = softmax(a)`, `d = a − b` and its mean `m = Σ p d`, that is `Σ p g(m − d)`, `g(x) = exp(x) − 1 − x`: a sum
     of what is not negative, so that nothing cancels, and float32 will do for p and g, which is `x²` times a series.
     """
-    weights, shift, rest = (_room(a, place) for place in range(3))
     _softmax_weights(a, weights, shift, rest)
     total = _averaged_sums(weights)
     torch.sub(b, a, out=shift)

@@ -14,9 +14,9 @@ from mergegraph.ops.declaration import Delta, Key, Locality, Mask, Scalar, op, p
     shape=lambda types: TensorType(FLOAT32, types[0].shape),
 )
 def ranked_mask(x: Delta, low: Scalar, high: Scalar, key: Key) -> Mask:
-    """Mark each element with 1 with a probability from `low` to `high`, by a hash of the key and its index.
+    """Mark each magnitude with 1 with a probability from `low` to `high`, by a hash of the key and its index.
 
-    The probability grows evenly with the rank of its magnitude in its row, a vector of two elements or more along the
-    last axis. Of equal magnitudes the one of lower index has the lower rank; NaN has the highest.
+    The probability grows evenly with its rank in its row, a vector of two elements or more along the last axis. Of
+    equal magnitudes the one of lower index has the lower rank; NaN has the highest.
     """
     return primitive()

@@ -76,7 +76,7 @@ def rows(x: np.ndarray, y: np.ndarray) -> None:
         show(name, np.array(kernel.result()))
     for name, scalars in (("row_ranks", ()), ("ranked_mask", (0.2, 0.7, 12345))):
         out = torch.empty(x.shape)
-        SCANS[name](scalars).update(tile, out, tensors[0])
+        SCANS[name](scalars).update(tile, out, tensors[0].abs())
         show(name, out.numpy())
     columns = REDUCTIONS["column_dot"]((), columns=x.shape[1])
     columns.update(tile, *tensors)

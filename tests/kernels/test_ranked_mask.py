@@ -15,7 +15,7 @@ LOW, HIGH = 0.3, 0.8
 def mask(x, *, start=0, low=LOW, high=HIGH, key=KEYS[1], rows=None):
     """Return the mask of a matrix whose first element has the index `start`, made `rows` rows at a time."""
     kernel = SCANS["ranked_mask"]((low, high, key))
-    out, values, step = torch.full(x.shape, torch.nan), torch.from_numpy(x), rows or len(x)
+    out, values, step = torch.full(x.shape, torch.nan), torch.from_numpy(np.abs(x)), rows or len(x)
     for first in range(0, len(x), step):
         part = values[first : first + step]
         kernel.update(Tile(start + first * x.shape[1], part.numel()), out[first : first + step], part)
