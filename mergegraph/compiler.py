@@ -35,14 +35,11 @@ if TYPE_CHECKING:
     from mergegraph.syntax import nodes as s
     from mergegraph.vocabulary.align import Alignments
 
-RUNTIME_BYTES = 330_000_000
+RUNTIME_BYTES = 342_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
-MARGIN_BYTES = 40_000_000
-"""What threads, open files and dask's own bookkeeping may add while a merge runs."""
-
-COMPILING_BYTES = 12_000_000
-"""What compiling leaves in the process, the compiler being another one: measured, with a margin."""
+MARGIN_BYTES = 52_000_000
+"""What threads, open files, dask's own bookkeeping and loops that are compiled may add while a merge runs."""
 
 MAX_RECIPE_BYTES = 1 << 20
 
@@ -196,13 +193,10 @@ class Compilation:
         return tuple(self.checkpoints[model].tensors for model in self.recipe.models)
 
     @paused_collection()
-    def plan(
-        self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False, compile: bool = False
-    ) -> Plan:
+    def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
         """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
 
-        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured; with
-        `compile` there is room for compiling.
+        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
         """
         self.read_tokenizers(memory)
         graph = self.optimized
@@ -211,7 +205,7 @@ class Compilation:
 
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
         read = READ_BYTES * sum(len(found.data) for found in tokens)
-        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, compile=compile, read=read))
+        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, read=read))
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""
@@ -230,9 +224,7 @@ class Compilation:
         return os.path.lexists(self.folder / os.path.expanduser(path))
 
 
-def resources(
-    memory: int | None, workers: int | None, *, loaded: bool, compile: bool = False, read: int = 0
-) -> Resources:
+def resources(memory: int | None, workers: int | None, *, loaded: bool, read: int = 0) -> Resources:
     """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`.
 
     `read` are the bytes that tokenizers take, which are in memory beside the libraries.
@@ -240,7 +232,6 @@ def resources(
     from mergegraph.plan.planner import Resources
 
     baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
-    baseline += COMPILING_BYTES if compile else 0
     return Resources(_limit(memory), workers or processors(), baseline)
 
 

@@ -33,7 +33,8 @@ class Options:
     overwrite: bool = False
     resume: bool = False
     analyze: bool = False
-    compile: bool = False
+    compile: bool | None = None
+    """Whether to compile the arithmetic; None: where that pays, if there is a compiler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def merge(
     targets = output_paths(compilation.recipe.saves, out)
     start = _started(compilation, out, targets, options, planned, downloading)
     compilation, plan = start.compilation, start.plan
-    compiled = compile_plan(plan) if options.compile else None
+    compiled = compile_plan(plan, always=options.compile is True) if options.compile is not False else None
     checkpoints = _checkpoints(compilation)
     layouts = [layout(compilation, index) for index in range(len(targets))]
     with ExitStack() as stack:
@@ -137,7 +138,7 @@ def _started(
     downloading: Downloading,
 ) -> _Start:
     """Return the plan to run. If outputs are adapters, models are read first to find out what those hold."""
-    plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
+    plan = compilation.plan(options.memory, options.workers, loaded=True)
     if not compilation.extracted:
         return _Start(compilation, plan, partial(planned, plan))
     if not options.resume:
@@ -146,7 +147,7 @@ def _started(
     report = planned(plan, 0)
     most = plan.bytes_read + plan.bytes_written
     compilation, seconds, bytes_read = _decided(compilation, plan, report)
-    plan = compilation.plan(options.memory, options.workers, loaded=True, compile=options.compile)
+    plan = compilation.plan(options.memory, options.workers, loaded=True)
     report(max(0, most - bytes_read - plan.bytes_read - plan.bytes_written), "")
 
     def go_on(moved: int) -> Report:

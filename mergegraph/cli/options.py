@@ -62,11 +62,12 @@ def workers_option(command: F) -> F:
 
 
 def compile_option(command: F) -> F:
-    """Add `--compile`."""
+    """Add `--compile` and `--no-compile`."""
     return click.option(
-        "--compile",
-        is_flag=True,
-        help="Compile the arithmetic with the C compiler of this machine: faster, and the same bytes.",
+        "--compile/--no-compile",
+        default=None,
+        help="Compile the arithmetic with the C compiler of this machine: faster, and the same bytes. By default where "
+        "there is one, and enough to do.",
     )(command)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
-from functools import cache
-from itertools import product
+from ctypes import Structure
+from functools import cache, partial
+from itertools import cycle, product
 from math import inf, nan
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import TORCH_DTYPES
-from mergegraph.execute.loops import DRAW, Loop
-from mergegraph.kernels import BLOCK, POINTWISE, SCANS, Tile
-from mergegraph.plan.program import Operand, Place
+from mergegraph.execute.loops import DRAW, PARTIAL, SCANNED, Loop
+from mergegraph.kernels import BLOCK, POINTWISE, REDUCTIONS, SCANS, Limit, MagnitudeHistogram, MagnitudeLimit, Tile
+from mergegraph.kernels.bits import INFINITY, magnitudes
+from mergegraph.plan.program import Instruction, Operand, Place
 
 _SIZES = (0.0, 1e-45, 1.1754942e-38, 1.1754944e-38, 1e-30, 6e-8, 6.1e-5, 0.1, 0.5, 1.0, 1.5, 3.0, 65519.0, 65520.0)
 _SPECIAL = (*_SIZES, *(-x for x in _SIZES), 3.4e38, -3.4028235e38, inf, -inf, nan)
@@ -23,29 +27,79 @@ _LENGTHS = (1, 3, 21)
 """Short tiles, of which the compiler computes all elements as it does the last ones of a long tile."""
 
 _DENSITIES = (0.5, 0.3, 1.0, 0.0, 1e-9, 0.75)
-_START = 3 * BLOCK + 1_000
+_START = 3 * BLOCK
+_ROW = 700
+_PARTS = (1, 16)
+_MASKS = ("count", "packed_mask")
 
 Tiles: TypeAlias = dict[Place, torch.Tensor]
 Value: TypeAlias = Callable[[Operand], Any]
 """Tells the number that stands in place of an operand."""
 
+Call: TypeAlias = Callable[[Tile, Sequence[torch.Tensor], Value, Sequence[Structure]], None]
+"""Runs a loop on a tile and its pieces of all tensors, with what the kernels of its scans lend."""
 
-def agrees(loop: Loop, call: Callable[[Tile, Sequence[torch.Tensor], Value], None]) -> bool:
-    """Tell whether `call(tile, its pieces of all tensors, value)` does what the kernels do.
+Twins: TypeAlias = dict[Instruction, tuple[Any, Any]]
+"""For each scan a kernel that runs, and one that lends its state."""
 
-    It is tried on special values beside each other, small ones, equal ones and arbitrary bits, with several scalars.
+
+def agrees(loop: Loop, call: Call) -> bool:
+    """Tell whether `call` does what the kernels do.
+
+    It is tried on special values beside each other, small ones, equal ones and arbitrary bits, with several scalars;
+    where there are scans, every other time without what is not finite.
     """
-    given = {place: _samples(d.name, i) for i, (place, d) in enumerate(zip(loop.places, loop.dtypes, strict=True))}
-    count = len(_samples("float32", 0))
-    for trial in range(len(_NUMBERS) if loop.scalars or loop.draws else 1):
-        value = _values(loop, trial)
-        expected = _interpreted(loop, given, Tile(_START, count), value)
-        for length in (*_LENGTHS, count):
-            tiles = {place: tile[:length].clone() for place, tile in given.items()}
-            call(Tile(_START, length), list(tiles.values()), value)
-            if not all(_same(tiles[place], expected[place][:length]) for place in loop.stored):
-                return False
-    return True
+    trials = range(len(_NUMBERS) if loop.scalars or loop.draws or loop.scans else 1)
+    kinds = [_given(loop, finite) for finite in ((False, True) if loop.scans else (False,))]
+    return all(
+        _same_after(loop, {place: x[:length] for place, x in given.items()}, call, trial, length)
+        for trial, given in zip(trials, cycle(kinds), strict=False)
+        for length in ((*_LENGTHS, _COUNT) if trial < len(kinds) else (_COUNT,))
+    )
+
+
+def _given(loop: Loop, finite: bool) -> Tiles:
+    types = enumerate(zip(loop.places, loop.dtypes, strict=True))
+    given = {place: _samples(dtype.name, number) for number, (place, dtype) in types}
+    if finite:
+        given = {place: torch.nan_to_num(x, 0.25, 3.0, -3.0).clamp(-1e3, 1e3) for place, x in given.items()}
+    masks = {x for scan in loop.scans if scan.op in _MASKS for x in scan.inputs}
+    return {place: (x > 0.0).to(x.dtype) if place in masks else x for place, x in given.items()}
+
+
+def _same_after(loop: Loop, given: Tiles, call: Call, trial: int, length: int) -> bool:
+    """Compare what comes of two tiles that follow each other, and what scans have found in both."""
+    value = _values(loop, trial)
+    twins: Twins = {}
+    states: list[Structure] = []
+    for tile in (Tile(_START, length), Tile(_START + length, length)):
+        expected = _interpreted(loop, given, tile, value, twins, trial)
+        states = states or [lend(scan, twins[scan][1], _PARTS[trial % 2]) for scan in loop.scans]
+        tiles = {place: x.clone() for place, x in given.items()}
+        call(tile, list(tiles.values()), value, states)
+        if not all(_same(tiles[place], expected[place]) for place in loop.stored):
+            return False
+    for scan, state in zip(loop.scans, states, strict=True):
+        twins[scan][1].take_back(state)
+    return all(_alike(*twins[scan]) for scan in loop.scans if scan.op in REDUCTIONS)
+
+
+def lend(scan: Instruction, kernel: Any, parts: int) -> Structure:
+    """Return the state that a kernel lends; it sees one part of so many of a tile where a sample will do."""
+    state: Structure = kernel.lend(*([parts] if scan.op in PARTIAL else []))
+    return state
+
+
+def _alike(kernel: Any, twin: Any) -> bool:
+    """Tell whether two reductions have found the same."""
+    if isinstance(kernel, MagnitudeLimit):
+        again = kernel.again()
+        if again or again != twin.again():
+            return bool(again == twin.again())
+    found, other = kernel.result(), twin.result()
+    if isinstance(found, Limit):
+        return bool(found == other)
+    return bool(np.array_equal(np.asarray(found), np.asarray(other), equal_nan=isinstance(found, float)))
 
 
 def _values(loop: Loop, trial: int) -> Value:
@@ -67,18 +121,67 @@ def _samples(dtype: str, number: int) -> torch.Tensor:
     return torch.cat([torch.cat([special, small, equal]).to(kind), bits])
 
 
-def _interpreted(loop: Loop, given: Tiles, tile: Tile, value: Value) -> Tiles:
+_COUNT = len(_SPECIAL) ** 2 + 3001
+
+
+def _interpreted(loop: Loop, given: Tiles, tile: Tile, value: Value, twins: Twins, trial: int) -> Tiles:
     """Return the tiles after the instructions, computed by the kernels."""
     dtypes = dict(zip(loop.places, loop.dtypes, strict=True))
     tiles = dict(given)
     for instruction in loop.instructions:
         out = torch.empty(tile.count, dtype=TORCH_DTYPES[dtypes.get(instruction.out, FLOAT32).name])
-        if instruction.op == DRAW:
+        if instruction.op in SCANNED:
+            _scan(instruction, tiles, tile, out, twins, trial)
+        elif instruction.op == DRAW:
             SCANS[DRAW](tuple(map(value, instruction.inputs))).update(tile, out)
         else:
             POINTWISE[instruction.op](out, *(_operand(x, tiles, value) for x in instruction.inputs))
-        tiles[instruction.out] = out
+        if instruction.out.kind != "scalar":
+            tiles[instruction.out] = out
     return tiles
+
+
+def _scan(scan: Instruction, tiles: Tiles, tile: Tile, out: torch.Tensor, twins: Twins, trial: int) -> None:
+    """Run the kernel of a reduction or scan on a tile."""
+    given = [tiles[x] for x in scan.inputs if isinstance(x, Place) and x in tiles]
+    if scan not in twins:
+        scalars, settings = _settings(scan.op, given, tile, trial)
+        make = partial((REDUCTIONS if scan.op in REDUCTIONS else SCANS)[scan.op], scalars, **settings)
+        twins[scan] = make(), make()
+    kernel, _ = twins[scan]
+    if scan.op in PARTIAL:
+        count = -(-tile.count // _PARTS[trial % 2])
+        kernel.update(Tile(tile.start, count), given[0][:count])
+    else:
+        kernel.update(tile, *([] if scan.op in REDUCTIONS else [out]), *given)
+
+
+def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) -> tuple[tuple[Any, ...], dict[str, int]]:
+    """Return scalars and settings for a kernel that is to see a tile and another like it."""
+    most = tile.start + 2 * tile.count
+    share = _DENSITIES[trial % len(_DENSITIES)]
+    if op == "magnitude_limit":
+        sample = MagnitudeHistogram()
+        sample.update(tile, given[0])
+        return (sample.result(), round(share * 2 * tile.count)), {"size": 2 * tile.count}
+    if op == "threshold":
+        return (_limit(given[0], share, trial),), {}
+    if op == "packed_mask":
+        return (), {"size": most}
+    if op == "unpacked_mask":
+        return (np.random.default_rng(trial).integers(0, 256, -(-most // 8), dtype=np.uint8),), {}
+    if op == "spread_rows":
+        return (array("d", np.random.default_rng(trial).standard_normal(-(-most // _ROW))),), {"length": _ROW}
+    return (), {}
+
+
+def _limit(x: torch.Tensor, share: float, trial: int) -> Limit:
+    """Return a magnitude of `x`, of whose equals some, all or none are kept."""
+    sizes = magnitudes(x).sort().values
+    bits = int(sizes[int(share * (len(x) - 1))])
+    equal = 2 * int((sizes == bits).sum())
+    ties = (equal, 1, equal - 1, 0, equal // 2)[trial % 5]
+    return Limit(bits, ties, equal, nonfinite=int(bits >= INFINITY or trial % 2))
 
 
 def _operand(operand: Operand, tiles: Tiles, value: Value) -> Any:

@@ -1,4 +1,4 @@
-"""Compile what is pointwise in a plan with the C compiler of the machine.
+"""Compile the arithmetic of a plan with the C compiler of the machine.
 
 A compiled loop keeps its values in the registers of the processor, where each kernel writes a tile. It is used only
 where it gives the same bits as the kernels.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ctypes import CDLL, c_double, c_float, c_int64, c_uint64, c_void_p
-from dataclasses import dataclass
+from ctypes import CDLL, Structure, addressof, c_double, c_float, c_int64, c_uint64, c_void_p
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,13 +21,17 @@ from typing import Any, TypeAlias
 import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape
-from mergegraph.execute.agreement import Value, agrees
+from mergegraph.execute.agreement import Call, Value, agrees
 from mergegraph.execute.loops import Loop, cut
-from mergegraph.kernels import BLOCK, Tile
-from mergegraph.plan.plan import Plan
-from mergegraph.plan.program import Instruction, Place, Program
+from mergegraph.kernels import Tile
+from mergegraph.plan.plan import Compute, Plan
+from mergegraph.plan.program import SAMPLE_SHARE, Instruction, Place, Program
 
+SOURCES = ("pointwise.c", "scans.c")
 COMPILERS = ("cc", "gcc", "clang")
+
+PAYS = 1 << 25
+"""Elements that a loop must see in all. An instruction takes some 10 ms to compile and compare, and saves 0.3 ns each."""
 
 FLAGS = (
     *("-x", "c", "-w", "-O3", "-march=native", "-shared", "-fPIC", "-nostdlib"),
@@ -39,23 +44,27 @@ Function: TypeAlias = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A compiled loop: `function` works on the tiles `places`, with these scalars and random masks."""
+    """A compiled loop: `function` works on the tiles `places`, with these scalars, random masks and scans."""
 
     places: tuple[Place, ...]
     scalars: tuple[Place, ...]
     draws: tuple[Instruction, ...]
+    scans: tuple[Instruction, ...]
     function: Function
 
     def arguments(
-        self, where: Sequence[Tile], tiles: Iterable[Sequence[torch.Tensor]], value: Value
+        self, where: Iterable[Tile], tiles: Iterable[Sequence[int]], value: Value, states: Sequence[Structure]
     ) -> list[tuple[Any, ...]]:
-        """Return the arguments of `function` for every tile, of which the pieces are given in the order of `places`."""
+        """Return the arguments of `function` for every tile.
+
+        `tiles` are the addresses of each in the order of `places`, `states` what the kernels of the `scans` lend.
+        """
         numbers = _array(c_float, [value(x) for x in self.scalars])
         keys = _array(c_uint64, [value(draw.inputs[1]) for draw in self.draws])
         densities = _array(c_double, [value(draw.inputs[0]) for draw in self.draws])
-        assert not self.draws or all(tile.start % BLOCK + tile.count <= BLOCK for tile in where)
+        lent = _array(c_void_p, [addressof(state) for state in states])
         return [
-            (tile.count, tile.start, _array(c_void_p, [x.data_ptr() for x in pieces]), numbers, keys, densities)
+            (tile.count, tile.start, _array(c_void_p, pieces), numbers, keys, densities, lent)
             for tile, pieces in zip(where, tiles, strict=True)
         ]
 
@@ -78,32 +87,55 @@ class Compiled:
     warnings: tuple[Diagnostic, ...]
     _steps: Mapping[int, Steps]
 
-    def steps(self, program: Program) -> Steps:
-        """Return the steps of a program."""
-        return self._steps[id(program)]
+    def steps(self, program: Program) -> Steps | None:
+        """Return the steps of a program; None if nothing of it is compiled."""
+        return self._steps.get(id(program))
 
 
-def compile_plan(plan: Plan) -> Compiled:
-    """Compile what is pointwise in all stages of a plan; see `compile_programs`."""
-    return compile_programs([program for stage in (*plan.before, plan) for program in stage.programs])
+def compile_plan(plan: Plan, *, always: bool) -> Compiled:
+    """Compile the loops of all stages of a plan; see `compile_programs`.
+
+    Unless it is to be done `always`, they are those that pay: none if there is no compiler. If it fails, that is a
+    warning then.
+    """
+    stages = (*plan.before, plan)
+    programs = [program for stage in stages for program in stage.programs]
+    if always:
+        return compile_programs(programs)
+    seen = Counter({id(program): 0 for program in programs})
+    for stage in stages:
+        for unit in stage.units:
+            if isinstance(unit, Compute):
+                seen[id(stage.programs[unit.program])] += stage.programs[unit.program].elements
+    try:
+        return compile_programs(programs, [seen[id(program)] for program in programs])
+    except MergeGraphError as error:
+        told = tuple(replace(d, severity="warning") for d in error.diagnostics if d.code != "MG460")
+        return Compiled(0.0, 0, told, {})
 
 
-def compile_programs(programs: Sequence[Program]) -> Compiled:
-    """Compile what is pointwise in programs.
+def compile_programs(programs: Sequence[Program], seen: Sequence[int] | None = None) -> Compiled:
+    """Compile what C has in programs: all of it, or the loops that pay if programs see so many elements.
 
     Loops that give other bits than the kernels are left out, with a warning (MG462). MergeGraphError if there is no
     compiler (MG460), or if it fails (MG461).
     """
     started = time.monotonic()
     drafts = [[list(cut(phase, program)) for phase in program.phases] for program in programs]
+    work: Counter[str] = Counter()
+    for phases, program, elements in zip(drafts, programs, seen or [PAYS] * len(programs), strict=True):
+        for items, phase in zip(phases, program.phases, strict=True):
+            share = elements // SAMPLE_SHARE if phase.sampled and seen else elements
+            work.update({x.text: share for x in items if isinstance(x, Loop)})
     loops = {x.text: x for phases in drafts for items in phases for x in items if isinstance(x, Loop)}
-    functions = _functions(list(loops.values()))
+    paying = [loop for text, loop in loops.items() if work[text] >= PAYS]
+    functions = _functions(paying)
     steps = {
         id(program): tuple(tuple(_steps(items, functions)) for items in phases)
         for program, phases in zip(programs, drafts, strict=True)
     }
-    differing = len(loops) - len(functions)
-    warnings = (_differ(differing, len(loops)),) if differing else ()
+    differing = len(paying) - len(functions)
+    warnings = (_differ(differing, len(paying)),) if differing else ()
     return Compiled(time.monotonic() - started, len(functions), warnings, steps)
 
 
@@ -113,17 +145,17 @@ def _functions(loops: Sequence[Loop]) -> dict[str, Function]:
     return {loop.text: f for loop, f in zip(loops, functions, strict=True) if agrees(loop, _caller(loop, f))}
 
 
-def _caller(loop: Loop, function: Function) -> Callable[[Tile, Sequence[torch.Tensor], Value], None]:
+def _caller(loop: Loop, function: Function) -> Call:
     segment = _segment(loop, function)
 
-    def call(tile: Tile, pieces: Sequence[torch.Tensor], value: Value) -> None:
-        function(*segment.arguments([tile], [pieces], value)[0])
+    def call(tile: Tile, pieces: Sequence[torch.Tensor], value: Value, states: Sequence[Structure]) -> None:
+        function(*segment.arguments([tile], [[x.data_ptr() for x in pieces]], value, states)[0])
 
     return call
 
 
 def _segment(loop: Loop, function: Function) -> Segment:
-    return Segment(loop.places, loop.scalars, loop.draws, function)
+    return Segment(loop.places, loop.scalars, loop.draws, loop.scans, function)
 
 
 def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function]) -> Iterator[Step]:
@@ -139,11 +171,11 @@ def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function
 
 def _built(texts: Sequence[str]) -> list[Function]:
     """Compile functions and load them."""
-    kernels = resources.files("mergegraph.kernels").joinpath("pointwise.c").read_text(encoding="utf-8")
+    kernels = (resources.files("mergegraph.kernels").joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
     named = [text.replace("NAME", f"loop{number}", 1) for number, text in enumerate(texts)]
     with TemporaryDirectory(prefix="mergegraph-") as folder:
         source, library = Path(folder) / "loops.c", Path(folder) / "loops.so"
-        source.write_text("\n".join([kernels, *named, ""]), encoding="utf-8")
+        source.write_text("\n".join([*kernels, *named, ""]), encoding="utf-8")
         command = [_compiler(), *FLAGS, str(source), "-o", str(library)]
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if ended.returncode:
@@ -154,7 +186,7 @@ def _built(texts: Sequence[str]) -> list[Function]:
             raise _failed(str(error).replace(str(library), library.name)) from None
     functions = [loaded[f"loop{number}"] for number in range(len(texts))]
     for function in functions:
-        function.argtypes, function.restype = (c_int64, c_int64, *[c_void_p] * 4), None
+        function.argtypes, function.restype = (c_int64, c_int64, *[c_void_p] * 5), None
     return list(functions)
 
 
@@ -178,4 +210,4 @@ def _differ(count: int, loops: int) -> Diagnostic:
     return Diagnostic("MG462", message, help=help, severity="warning")
 
 
-_WITHOUT = "leave out `--compile`: the output has the same bytes"
+_WITHOUT = "say `--no-compile`: the output has the same bytes"

@@ -1,10 +1,10 @@
-"""Write runs of pointwise instructions as loops in C."""
+"""Write runs of instructions as loops in C."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from ctypes import c_float
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from sys import byteorder
 
@@ -18,6 +18,20 @@ LONGEST = 256
 
 DRAW = "random_mask"
 
+SCANNED = frozenset(
+    {
+        *("sum", "absolute_sum", "dot", "count", "magnitude_histogram", "magnitude_sample", "magnitude_limit"),
+        *("threshold", "packed_mask", "unpacked_mask", "spread_rows"),
+    }
+)
+"""The reductions and scans that C has too."""
+
+PARTIAL = frozenset({"magnitude_histogram", "magnitude_sample"})
+"""Those of them that can be content with a part of each tile."""
+
+COUNTED = PARTIAL | {"magnitude_limit"}
+"""Those of them that count in 32 bits."""
+
 C_TYPES = {"float64": "double", "float32": "float", "float16": "u16", "bfloat16": "u16"}
 
 
@@ -26,7 +40,8 @@ class Loop:
     """Instructions that follow each other, and the C function of them on tiles and scalars.
 
     It works on the tiles `places`, which have these `dtypes`, and writes those that are `stored`. `draws` are the
-    random masks among the instructions. `NAME` stands in the text for the name of the function.
+    random masks among the instructions, `scans` the reductions and scans. `NAME` stands in the text for the name of the
+    function.
     """
 
     instructions: tuple[Instruction, ...]
@@ -35,18 +50,19 @@ class Loop:
     stored: tuple[Place, ...]
     scalars: tuple[Place, ...]
     draws: tuple[Instruction, ...]
+    scans: tuple[Instruction, ...]
     text: str
 
 
 def cut(phase: Phase, program: Program) -> Iterator[Instruction | Loop]:
     """Yield the instructions of a phase in order, where two or more that C can express follow each other as loops."""
     needed = _needed_after(phase.tiles)
-    for expressible, group in groupby(enumerate(phase.tiles), lambda item: _expressible(item[1], phase, program)):
+    for expressible, group in groupby(enumerate(phase.tiles), lambda item: _expressible(item[1], program)):
         items = list(group)
         for start in range(0, len(items), LONGEST):
             part = items[start : start + LONGEST]
             instructions = [instruction for _, instruction in part]
-            if expressible and len(part) > 1:
+            if expressible and (len(part) > 1 or instructions[0].op in SCANNED):
                 yield _Writer(program).loop(instructions, needed[part[-1][0]])
             else:
                 yield from instructions
@@ -62,11 +78,12 @@ def _needed_after(instructions: Sequence[Instruction]) -> list[frozenset[Place]]
     return found[::-1]
 
 
-def _expressible(instruction: Instruction, phase: Phase, program: Program) -> bool:
+def _expressible(instruction: Instruction, program: Program) -> bool:
     """Tell whether C has the operation, on these types."""
-    if instruction.op == DRAW:
-        # Tiles of whole rows may lie in several blocks.
-        return not phase.rows and _dtype(instruction.out, program) is FLOAT32
+    if instruction.op in SCANNED or instruction.op == DRAW:
+        tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
+        narrow = instruction.op not in COUNTED or program.elements < 1 << 31
+        return narrow and all(_dtype(x, program) is FLOAT32 for x in tiles if isinstance(x, Place))
     if instruction.op not in POINTWISE or OPS[instruction.op].kernel is not None:
         return False
     tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
@@ -87,41 +104,132 @@ def _is_tile(operand: Operand) -> bool:
     return isinstance(operand, Place) and operand.kind != "scalar"
 
 
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value of an element: its type in C, and the level that it is computed in.
+
+    It is a variable of that level, unless a scan leaves it for the `whole` strip. What is `cheap` is rather computed
+    again in another level, by this expression.
+    """
+
+    name: str
+    type: str
+    level: int
+    whole: bool = False
+    cheap: str = ""
+
+
+@dataclass(slots=True)
+class _Level:
+    """What is done to each element of a strip, one after the other, and then to the strip as a whole."""
+
+    lines: list[str] = field(default_factory=list)
+    scans: list[str] = field(default_factory=list)
+
+
 class _Writer:
-    """Writes one loop. A value gets a name when it is computed or first read; a tile is written once, at the end."""
+    """Writes one loop over strips of a tile.
+
+    A scan looks at a whole strip, and leaves a whole strip; so there are levels, each a loop over the elements of the
+    strip and then scans. A value that is needed beyond its level is kept for the strip. A tile is written once, at the
+    end.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.lines: list[str] = []
-        self.values: dict[Place, str] = {}
+        self.levels = [_Level()]
+        self.values: dict[Place, _Value] = {}
+        self.kept: dict[_Value, None] = {}
         self.places: dict[Place, None] = {}
+        self.scanned: set[Place] = set()
         self.scalars: dict[Place, str] = {}
         self.draws: list[Instruction] = []
+        self.scans: list[Instruction] = []
+        self.made = 0
 
     def loop(self, instructions: Sequence[Instruction], needed: frozenset[Place]) -> Loop:
         """Return the loop of these instructions, after which the tiles `needed` are read."""
         for instruction in instructions:
-            self._assign(instruction.out, self._expression(instruction))
-        written = dict.fromkeys(instruction.out for instruction in instructions)
+            if instruction.op in SCANNED:
+                self._scan(instruction)
+            else:
+                self._compute(instruction)
+        written = dict.fromkeys(x.out for x in instructions if _is_tile(x.out))
         stored = [place for place in written if place.kind == "output" or place in needed]
-        self.places |= dict.fromkeys(stored)
-        self.lines += [f"{place}[i] = {self.values[place]};" for place in stored]
+        self._store(stored)
         dtypes = [_dtype(place, self.program) for place in self.places]
-        places, scalars = tuple(self.places), tuple(self.scalars)
-        draws, text = tuple(self.draws), self._text(dtypes)
-        return Loop(tuple(instructions), places, tuple(dtypes), tuple(stored), scalars, draws, text)
+        return Loop(
+            instructions=tuple(instructions),
+            places=tuple(self.places),
+            dtypes=tuple(dtypes),
+            stored=tuple(stored),
+            scalars=tuple(self.scalars),
+            draws=tuple(self.draws),
+            scans=tuple(self.scans),
+            text=self._text(dtypes),
+        )
 
-    def _assign(self, place: Place, expression: str) -> None:
-        name = f"v{len(self.lines)}"
-        self.lines.append(f"{C_TYPES[_dtype(place, self.program).name]} {name} = {expression};")
-        self.values[place] = name
+    def _compute(self, instruction: Instruction) -> None:
+        """Write a pointwise operation into the first level that has all operands."""
+        level = max(map(self._level_of, instruction.inputs), default=0)
+        given = instruction.op == "cast" and instruction.inputs[0] not in self.values
+        expression = self._expression(instruction, level)
+        value = self._value(instruction.out, level, cheap=expression if given else "")
+        self.levels[level].lines.append(f"{value.type} {value.name} = {expression};")
+        self.values[instruction.out] = value
 
-    def _expression(self, instruction: Instruction) -> str:
+    def _scan(self, instruction: Instruction) -> None:
+        """Write a reduction or scan after the first level that has all operands."""
+        tiles = [x for x in instruction.inputs if isinstance(x, Place) and _is_tile(x)]
+        level = max(map(self._level_of, tiles), default=0)
+        strips = [self._strip_of(x) for x in tiles]
+        if _is_tile(instruction.out):
+            if level + 1 == len(self.levels):
+                self.levels.append(_Level())
+            value = self._value(instruction.out, level + 1, whole=True)
+            self.values[instruction.out] = value
+            strips.insert(0, self._strip(value))
+        self.levels[level].scans.append(
+            f"scan_{instruction.op}({', '.join([self._state(instruction), *strips])}, strip);"
+        )
+
+    def _state(self, instruction: Instruction) -> str:
+        self.scans.append(instruction)
+        return f"states[{len(self.scans) - 1}]"
+
+    def _store(self, places: Sequence[Place]) -> None:
+        """Write tiles, after all scans that look at what was in them."""
+        self.places |= dict.fromkeys(places)
+        if self.scanned.intersection(places):
+            self.levels.append(_Level())
+        last = len(self.levels) - 1
+        self.levels[last].lines += [f"{place}[at + i] = {self._operand(place, last)};" for place in places]
+
+    def _value(self, place: Place, level: int, *, whole: bool = False, cheap: str = "") -> _Value:
+        self.made += 1
+        return _Value(f"v{self.made}", C_TYPES[_dtype(place, self.program).name], level, whole, cheap)
+
+    def _level_of(self, operand: Operand) -> int:
+        return self.values[operand].level if isinstance(operand, Place) and operand in self.values else 0
+
+    def _strip(self, value: _Value) -> str:
+        """Return where a value is kept for the strip."""
+        self.kept[value] = None
+        return f"s_{value.name}"
+
+    def _strip_of(self, place: Place) -> str:
+        if place in self.values:
+            return self._strip(self.values[place])
+        self.places[place] = None
+        self.scanned.add(place)
+        return f"{place} + at"
+
+    def _expression(self, instruction: Instruction, level: int) -> str:
         op, inputs = instruction.op, instruction.inputs
         if op == DRAW:
             self.draws.append(instruction)
-            return f"op_{op}(d{len(self.draws) - 1}, place + (u32)i)"
-        operands = [self._operand(x) for x in inputs]
+            return f"op_{op}(d{len(self.draws) - 1}, within + (u32)i)"
+        operands = [self._operand(x, level) for x in inputs]
         tiles = [_is_tile(x) for x in inputs]
         if op == "cast":
             source = inputs[0]
@@ -133,7 +241,7 @@ class _Writer:
             op = "clamp_numbers"
         return f"op_{op}({', '.join(operands)})"
 
-    def _operand(self, operand: Operand) -> str:
+    def _operand(self, operand: Operand, level: int) -> str:
         if isinstance(operand, float):
             # By its bits, since infinities and NaN have no digits.
             return f"number({int.from_bytes(bytes(c_float(operand)), byteorder):#010x}u)"
@@ -141,25 +249,36 @@ class _Writer:
             return self.scalars.setdefault(operand, f"n{len(self.scalars)}")
         if operand not in self.values:
             self.places[operand] = None
-            self._assign(operand, f"{operand}[i]")
-        return self.values[operand]
+            return f"{operand}[at + i]"
+        value = self.values[operand]
+        if value.level == level and not value.whole:
+            return value.name
+        return value.cheap or f"{self._strip(value)}[i]"
 
     def _text(self, dtypes: Sequence[Dtype]) -> str:
         types = zip(self.places, dtypes, strict=True)
+        draws = range(len(self.draws))
         return "\n".join(
             [
                 "void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys,",
-                "          const double *densities) {",
-                "  const u32 place = start % 65536;",
+                "          const double *densities, void *const *states) {",
                 *(f"  {C_TYPES[dtype.name]} *restrict {x} = places[{i}];" for i, (x, dtype) in enumerate(types)),
                 *(f"  const float {name} = numbers[{i}];" for i, name in enumerate(self.scalars.values())),
-                *(
-                    f"  const struct draw d{i} = drawn(keys[{i}], densities[{i}], start);"
-                    for i in range(len(self.draws))
-                ),
-                "  for (i64 i = 0; i < count; i++) {",
-                *(f"    {line}" for line in self.lines),
+                *(f"  {value.type} s_{value.name}[STRIP];" for value in self.kept),
+                "  struct strip strip;",
+                "  for (i64 at = 0; at < count; at += strip.n) {",
+                "    strip = cut(start, at, count);",
+                "    const u32 within = strip.place % BLOCK;",
+                *(f"    const struct draw d{i} = drawn(keys[{i}], densities[{i}], strip.place);" for i in draws),
+                *(line for number, level in enumerate(self.levels) for line in self._level(number, level)),
                 "  }",
                 "}",
             ]
         )
+
+    def _level(self, number: int, level: _Level) -> Iterator[str]:
+        yield "    for (i64 i = 0; i < strip.n; i++) {"
+        yield from (f"      {line}" for line in level.lines)
+        yield from (f"      s_{x.name}[i] = {x.name};" for x in self.kept if x.level == number and not x.whole)
+        yield "    }"
+        yield from (f"    {scan}" for scan in level.scans)

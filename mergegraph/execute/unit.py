@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import Structure
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from threading import Event
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
@@ -13,6 +15,7 @@ import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
 from mergegraph.dtypes import FLOAT32
+from mergegraph.execute.agreement import lend
 from mergegraph.execute.arena import Arena
 from mergegraph.execute.compiled import Segment, Step, Steps
 from mergegraph.ir.graph import InputRef
@@ -24,6 +27,9 @@ from mergegraph.write.digest import TensorDigest
 
 Call: TypeAlias = tuple[Callable[..., None], list[tuple[Any, ...]]]
 """A function, and its arguments for every tile."""
+
+Lent: TypeAlias = Mapping[Instruction, Structure]
+"""The states of the reductions and scans that are compiled."""
 
 
 class Cancelled(Exception):
@@ -171,12 +177,28 @@ class _Run:
 
     def _pass(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step]) -> None:
         """Run the steps of a phase over the tiles of its inputs."""
+        lent = {
+            scan: self._lend(scan, phase, kernels) for step in steps if isinstance(step, Segment) for scan in step.scans
+        }
         if phase.sampled:
-            self._sample(phase, kernels, steps)
-            return
+            self._sample(phase, kernels, steps, lent)
+        else:
+            self._all(phase, kernels, steps, lent)
+        for scan, state in lent.items():
+            kernels[scan].take_back(state)
+
+    def _lend(self, scan: Instruction, phase: Phase, kernels: dict[Instruction, Any]) -> Structure:
+        return lend(scan, kernels[scan], SAMPLE_SHARE if self._in_part(scan, phase) else 1)
+
+    def _in_part(self, scan: Instruction, phase: Phase) -> bool:
+        """Tell whether a reduction is shown a part of each tile, since it is content with a sample."""
+        return scan.op == "magnitude_sample" and not phase.sampled and self.elements >= SAMPLED_FROM
+
+    def _all(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step], lent: Lent) -> None:
+        """Run the steps over all tiles."""
         window = phase_window(self.program, phase, self.window)
         written = phase_window(self.program, phase, self.written)
-        tile = self.program.row_tile if phase.rows else TILE
+        tile = window if self._whole(phase, steps) else self.program.row_tile if phase.rows else TILE
         for start in range(0, self.elements, window):
             count = min(window, self.elements - start)
             self._read(phase, start, count)
@@ -184,15 +206,24 @@ class _Run:
                 part = min(written, count - offset)
                 places = range(offset, offset + part, tile)
                 spots = [_Spot(start + i, i, min(tile, offset + part - i)) for i in places]
-                self._tiles(phase, kernels, steps, spots)
+                self._tiles(phase, kernels, steps, lent, spots)
                 self._write(phase, start + offset, part)
 
-    def _sample(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step]) -> None:
+    def _whole(self, phase: Phase, steps: Sequence[Step]) -> bool:
+        """Tell whether the steps can take a window at once: they keep nothing for each other."""
+        return all(
+            isinstance(step, Segment)
+            and all(place.kind != "register" for place in step.places)
+            and not any(self._in_part(scan, phase) for scan in step.scans)
+            for step in steps
+        )
+
+    def _sample(self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step], lent: Lent) -> None:
         """Run the steps over some of the tiles: where they are held, or read side by side into the window."""
         starts, size = sample_starts(self.program, phase)
         if self.unit.resident:
             self._read(phase, 0, self.elements)
-            self._tiles(phase, kernels, steps, [_Spot(i, i, min(size, self.elements - i)) for i in starts])
+            self._tiles(phase, kernels, steps, lent, [_Spot(i, i, min(size, self.elements - i)) for i in starts])
             return
         step = max(1, phase_window(self.program, phase, self.window) // size)
         for first in range(0, len(starts), step):
@@ -200,7 +231,7 @@ class _Run:
             spots = [_Spot(i, place * size, min(size, self.elements - i)) for place, i in batch]
             for spot in spots:
                 self._read(phase, spot.start, spot.count, spot.offset)
-            self._tiles(phase, kernels, steps, spots)
+            self._tiles(phase, kernels, steps, lent, spots)
 
     def _read(self, phase: Phase, start: int, count: int, offset: int = 0) -> None:
         """Read `count` elements from `start` on into the windows, `offset` elements from their begin."""
@@ -215,7 +246,12 @@ class _Run:
             self.loaded.add(index)
 
     def _tiles(
-        self, phase: Phase, kernels: dict[Instruction, Any], steps: Sequence[Step], spots: Sequence[_Spot]
+        self,
+        phase: Phase,
+        kernels: dict[Instruction, Any],
+        steps: Sequence[Step],
+        lent: Lent,
+        spots: Sequence[_Spot],
     ) -> None:
         """Run the steps on tiles."""
         if self.cancelled.is_set():
@@ -223,7 +259,7 @@ class _Run:
         places = [Tile(spot.start, spot.count) for spot in spots]
         views = _Views(self, phase, spots)
         calls = [
-            self._segment(step, places, views)
+            self._segment(step, places, views, lent)
             if isinstance(step, Segment)
             else self._step(step, kernels, places, views)
             for step in steps
@@ -232,10 +268,11 @@ class _Run:
             for function, arguments in calls:
                 function(*arguments[number])
 
-    def _segment(self, segment: Segment, places: Sequence[Tile], views: _Views) -> Call:
+    def _segment(self, segment: Segment, places: Sequence[Tile], views: _Views, lent: Lent) -> Call:
         """Return a compiled function and its arguments for every tile."""
-        pieces = zip(*(views.of(place) for place in segment.places), strict=True)
-        return segment.function, segment.arguments(places, pieces, self._scalar)
+        states = [lent[scan] for scan in segment.scans]
+        tiles = zip(*map(views.addresses, segment.places), strict=True) if segment.places else repeat((), len(places))
+        return segment.function, segment.arguments(places, tiles, self._scalar, states)
 
     def _step(
         self, instruction: Instruction, kernels: dict[Instruction, Any], places: Sequence[Tile], views: _Views
@@ -248,7 +285,7 @@ class _Run:
         tiles = [x for x in instruction.inputs if _is_tile(x)]
         out = [instruction.out] if instruction.out.kind != "scalar" else []
         calls = list(zip(places, *(views.of(x) for x in (*out, *tiles)), strict=True))
-        if instruction.op == "magnitude_sample" and not views.sampled and self.elements >= SAMPLED_FROM:
+        if self._in_part(instruction, views.phase):
             return partial(_sample_tile, kernel.update), calls
         return kernel.update, calls
 
@@ -307,10 +344,10 @@ class _Views:
 
     def __init__(self, run: _Run, phase: Phase, spots: Sequence[_Spot]) -> None:
         self.run = run
+        self.phase = phase
         self.spots = spots
         self.sizes = [spot.count for spot in spots]
         self.row = run.program.row if phase.rows else 0
-        self.sampled = phase.sampled
         self._found: dict[Operand, list[Any]] = {}
 
     def of(self, operand: Operand) -> list[Any]:
@@ -328,13 +365,26 @@ class _Views:
             register = self.run.registers[operand.index]
             whole, last = (self._shaped(register[: self.sizes[i]]) for i in (0, -1))
             return [*[whole] * (len(self.sizes) - 1), last]
-        buffers = self.run.inputs if operand.kind == "input" else self.run.outputs
-        begin = self.spots[0].offset if operand.kind == "output" else 0
-        buffer = buffers[operand.index][0][self.spots[0].offset - begin : self.spots[-1].end - begin]
+        begin, first = self._begin(operand), self.spots[0].offset
+        buffer = self._buffer(operand)[first - begin : self.spots[-1].end - begin]
         if len(buffer) == sum(self.sizes):
             return [self._shaped(piece) for piece in torch.split_with_sizes(buffer, self.sizes)]
-        first = self.spots[0].offset
         return [self._shaped(buffer[spot.offset - first : spot.end - first]) for spot in self.spots]
+
+    def addresses(self, place: Place) -> list[int]:
+        """Return where each tile of a place begins in memory."""
+        if place.kind == "register":
+            return [self.run.registers[place.index].data_ptr()] * len(self.spots)
+        buffer, begin = self._buffer(place), self._begin(place)
+        address, size = buffer.data_ptr(), buffer.itemsize
+        return [address + (spot.offset - begin) * size for spot in self.spots]
+
+    def _buffer(self, place: Place) -> torch.Tensor:
+        return (self.run.inputs if place.kind == "input" else self.run.outputs)[place.index][0]
+
+    def _begin(self, place: Place) -> int:
+        """Return what is at the begin of a window: the first tile in those of the outputs."""
+        return self.spots[0].offset if place.kind == "output" else 0
 
     def _shaped(self, piece: torch.Tensor) -> torch.Tensor:
         return piece.view(-1, self.row) if self.row else piece

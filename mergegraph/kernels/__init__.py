@@ -92,6 +92,7 @@ __all__ = [
     "SCALARS",
     "SCANS",
     "Limit",
+    "MagnitudeHistogram",
     "MagnitudeLimit",
     "Tile",
     "count_nonfinite",

@@ -18,6 +18,11 @@ INFINITY = 0x7F80_0000
 """The magnitude bits of infinity; those of NaN are larger."""
 
 
+def magnitudes(x: torch.Tensor) -> torch.Tensor:
+    """Return the magnitude bits of a tensor. Those of NaN differ between CPUs, and become those of infinity."""
+    return (x.view(torch.int32) & MAGNITUDE).clamp_(max=INFINITY)
+
+
 def library(x: torch.Tensor) -> ModuleType:
     """Return numpy for tensors on a CPU, where its integer loops are faster, torch for others."""
     return np if x.is_cpu else torch

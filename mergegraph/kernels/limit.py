@@ -7,6 +7,7 @@ pattern: few, so that a pass costs half of a histogram.
 from __future__ import annotations
 
 import math
+from ctypes import Structure, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library
+from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library, magnitudes
 from mergegraph.kernels.buffers import Loan, shared
 from mergegraph.kernels.magnitude import Histogram, Limit, MagnitudeHistogram, locate, magnitude, rank_of
 from mergegraph.kernels.tile import BLOCK, Tile
@@ -41,6 +42,16 @@ class _Bracket:
     def finite(self) -> bool:
         """Tell whether all are those of finite numbers."""
         return self.high <= INFINITY
+
+
+class LimitState(Structure):
+    """The bracket in which C counts the patterns, and how many were above it, within it and not finite."""
+
+    _fields_ = (
+        *(("low", c_int64), ("width", c_int64)),
+        *(("above", c_int64), ("within", c_int64), ("nonfinite", c_int64)),
+        ("counts", c_void_p),
+    )
 
 
 class MagnitudeLimit:
@@ -96,6 +107,16 @@ class MagnitudeLimit:
         bits = low + (bucket << _LOW_BITS) + place
         return Limit(bits, ties=rank - more - higher, equal=int(patterns[place]), nonfinite=self._nonfinite)
 
+    def lend(self) -> LimitState:
+        """Return the state for the tiles of the first pass if C takes them in, of fewer than 2³¹ elements."""
+        self._members = _Members(self._bracket, self._size, torch.device("cpu"))
+        return LimitState(self._bracket.low, self._bracket.width, counts=self._members.counts())
+
+    def take_back(self, state: LimitState) -> None:
+        """Take over the state after the last tile."""
+        assert self._members is not None
+        self._above, self._nonfinite, self._members.count = state.above, state.nonfinite, state.within
+
     def _within(self) -> int:
         return self._members.count if self._members else 0
 
@@ -119,7 +140,7 @@ class MagnitudeLimit:
             members.add(torch.from_numpy(np.subtract(patterns, self._bracket.low, out=patterns)))
 
     def _count(self, x: torch.Tensor, members: _Members) -> None:
-        offset = (x.view(torch.int32) & MAGNITUDE) - self._bracket.low
+        offset = magnitudes(x) - self._bracket.low
         self._nonfinite += int(torch.count_nonzero(offset >= INFINITY - self._bracket.low))
         self._above += int(torch.count_nonzero(offset >= self._bracket.width))
         members.add(offset[(offset >= 0) & (offset < self._bracket.width)])
@@ -160,6 +181,10 @@ class _Members:
         """Take in the usual magnitude so many times."""
         self.count += count
         self._usual_count += count
+
+    def counts(self) -> int:
+        """Return the address of the counts."""
+        return self._counts.data_ptr()
 
     def totals(self) -> npt.NDArray[np.integer[Any]]:
         """Return how often each number was seen."""

@@ -6,6 +6,7 @@ The first pass counts the elements by the upper 15 magnitude bits, the second th
 from __future__ import annotations
 
 import struct
+from ctypes import Structure, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
-from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library
+from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library, magnitudes
 from mergegraph.kernels.buffers import Loan, shared
 from mergegraph.kernels.tile import BLOCK, Tile
 
@@ -26,14 +27,16 @@ _LOW = (1 << _LOW_BITS) - 1
 _HIGH = MAGNITUDE - _LOW
 _BUCKETS = 1 << 15
 _FULL = (1 << 31) - 1
+_INFINITE = INFINITY >> _LOW_BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The k-th largest magnitude of a tensor.
 
-    `bits` is its float32 pattern. The k largest are all elements above it and the first `ties` of the `equal` at it;
-    `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and infinite elements: no other is larger.
+    `bits` is its float32 pattern, for NaN that of infinity. The k largest are all elements above it and the first `ties`
+    of the `equal` at it; `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and infinite elements:
+    no other is larger.
     """
 
     bits: int
@@ -59,7 +62,7 @@ def kth_magnitude(coarse: Histogram, fine: Histogram, k: float) -> Limit:
     MergeGraphError (MG451) if k is NaN.
     """
     rank = rank_of(k, int(coarse.sum()))
-    nonfinite = int(coarse[INFINITY >> _LOW_BITS :].sum())
+    nonfinite = int(coarse[_INFINITE:].sum())
     if rank == 0:
         return Limit(MAGNITUDE, ties=0, equal=0, nonfinite=nonfinite)
     bucket, above = locate(coarse, rank)
@@ -85,6 +88,12 @@ def locate(counts: npt.NDArray[np.integer[Any]], rank: int) -> tuple[int, int]:
     return bucket, int(seen[position] - counts[bucket])
 
 
+class HistogramState(Structure):
+    """Where C counts, and that it looks at one part of so many of each tile."""
+
+    _fields_ = (("counts", c_void_p), ("parts", c_int64))
+
+
 class _Counter:
     """Counts indices below 2¹⁶: write them into `index`, then `add`.
 
@@ -104,6 +113,10 @@ class _Counter:
             self._flush()
         self._loan.value.scatter_add_(0, self.index[:count], _ones(self.index.device)[:count])
         self._pending += count
+
+    def counts(self) -> int:
+        """Return the address of the counts."""
+        return self._loan.value.data_ptr()
 
     def totals(self) -> Histogram:
         """Return how often each index was seen."""
@@ -146,11 +159,22 @@ class MagnitudeHistogram:
             self._counter.add(len(values))
 
     def result(self) -> Histogram:
-        """Return the 32,768 counts. Those from 0x7F80 on are infinite or NaN."""
+        """Return the 32,768 counts. What is infinite or NaN is in that of 0x7F80."""
         if self._counter is None:
             return np.zeros(_BUCKETS, dtype=np.int64)
         totals = self._counter.totals()
-        return totals[:_BUCKETS] + totals[_BUCKETS:]
+        counts: Histogram = totals[:_BUCKETS] + totals[_BUCKETS:]
+        counts[_INFINITE] = counts[_INFINITE:].sum()
+        counts[_INFINITE + 1 :] = 0
+        return counts
+
+    def lend(self, parts: int) -> HistogramState:
+        """Return the state for tiles that C takes in, of tensors of fewer than 2³¹ elements."""
+        self._counter = _Counter(torch.device("cpu"))
+        return HistogramState(self._counter.counts(), parts)
+
+    def take_back(self, state: HistogramState) -> None:
+        """Take over the state: C has counted in its place."""
 
 
 class BucketHistogram:
@@ -167,7 +191,8 @@ class BucketHistogram:
         if self._bucket is None:
             return
         self._counter = self._counter or _Counter(x.device)
-        take = self._take_on_cpu if library(x) is np else self._take
+        cpu = library(x) is np and self._bucket < INFINITY
+        take = self._take_on_cpu if cpu else self._take
         flat = x.view(-1)
         for _, _, part in tile.blocks():
             self._counter.add(take(flat[part], self._counter.index, self._bucket))
@@ -191,7 +216,7 @@ class BucketHistogram:
 
     @staticmethod
     def _take(x: torch.Tensor, index: torch.Tensor, bucket: int) -> int:
-        bits = x.view(torch.int32)
+        bits = magnitudes(x)
         found = bits[(bits & _HIGH) == bucket]
         index[: found.numel()] = found & _LOW
         return found.numel()

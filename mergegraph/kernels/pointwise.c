@@ -7,6 +7,7 @@ typedef __UINT64_TYPE__ u64;
 typedef __INT32_TYPE__ i32;
 typedef __UINT32_TYPE__ u32;
 typedef __UINT16_TYPE__ u16;
+typedef __UINT8_TYPE__ u8;
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -47,7 +48,7 @@ INLINE float op_max(float x, float y) { return (x > y || x != x ? x : y) + 0.0f;
 INLINE float op_clamp_numbers(float x, float low, float high) { return op_min_number(op_max_number(x, low), high); }
 INLINE float op_clamp(float x, float low, float high) { return op_min(op_max(x, low), high); }
 
-/* The random masks of random.py, in a tile that lies in one block: what its elements are hashed with and compared to. */
+/* The random masks of random.py, in a strip that lies in one block: what its elements are hashed with and compared to. */
 struct draw { u32 flipped, factor, limit, any; };
 
 INLINE u64 splitmix(u64 z) {

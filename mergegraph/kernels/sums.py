@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from ctypes import Structure, c_double, c_int64
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,13 @@ from mergegraph.kernels.tile import BLOCK, Tile
 
 _WIDE = 1024
 _NARROW = 16
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class SumState(Structure):
+    """What C adds up to: the sum of the blocks before, and the rows of this one."""
+
+    _fields_ = (("total", c_double), ("filled", c_int64), ("row", c_double * _WIDE))
 
 
 class BlockSum:
@@ -58,9 +66,25 @@ class BlockSum:
         self._write(self._loan.value[place : self._filled], *parts)
         return self._loan.value
 
+    def lend(self) -> SumState:
+        """Return the state for tiles that C takes in: all of a tensor."""
+        return SumState()
+
+    def take_back(self, state: SumState) -> None:
+        """Take over the state after the last tile."""
+        self._total = state.total
+        if state.filled:
+            self._add(np.array(state.row))
+
+    def _add(self, row: npt.NDArray[np.float64]) -> None:
+        """Add the sums of the rows of a block."""
+        # Running sums are taken in order; a plain sum of narrow rows may go by pairs.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for leaf in np.add.accumulate(row.reshape(-1, _NARROW), axis=0)[-1].tolist():
+                self._total += leaf
+
     def _close(self, block: torch.Tensor) -> None:
-        for value in _folded(block, self._filled):
-            self._total += value
+        self._add(_added(block, self._filled))
         self._filled = 0
 
 
@@ -74,18 +98,17 @@ def wide(device: torch.device) -> torch.Tensor:
     return torch.empty(BLOCK, dtype=torch.float64, device=device)
 
 
-def _folded(block: torch.Tensor, count: int) -> list[float]:
-    """Return the last 16 sums of the first `count` values. Overwrites what comes after these."""
+def _added(block: torch.Tensor, count: int) -> npt.NDArray[np.float64]:
+    """Return the sum of the rows of the first `count` values. Overwrites what comes after these."""
     size = -(-count // _WIDE) * _WIDE
     if size > count:
         block[count:size] = 0.0
+    rows = block[:size].view(-1, _WIDE)
     if library(block) is not np:
-        return _summed(_summed(block[:size].view(-1, _WIDE)).view(-1, _NARROW)).tolist()
+        return _summed(rows).cpu().numpy()
     with np.errstate(over="ignore", invalid="ignore"):
-        row = np.add.reduce(block.numpy()[:size].reshape(-1, _WIDE), axis=0, dtype=np.float64)
-        # Running sums are taken in order; a plain sum of narrow rows may go by pairs.
-        leaves: list[float] = np.add.accumulate(row.reshape(-1, _NARROW), axis=0)[-1].tolist()
-    return leaves
+        added: npt.NDArray[np.float64] = np.add.reduce(rows.numpy(), axis=0, dtype=np.float64)
+    return added
 
 
 def _summed(rows: torch.Tensor) -> torch.Tensor:
@@ -108,6 +131,12 @@ def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tens
     return room.copy_(x).mul_(shared(torch.float64, 0, x.device)[: len(y)].copy_(y))
 
 
+class CountState(Structure):
+    """What C counts."""
+
+    _fields_ = (("count", c_int64),)
+
+
 class Count:
     """Counts the elements that a mask marks."""
 
@@ -122,6 +151,14 @@ class Count:
     def result(self) -> float:
         """Return the count."""
         return float(self._count)
+
+    def lend(self) -> CountState:
+        """Return the state for tiles that C takes in."""
+        return CountState()
+
+    def take_back(self, state: CountState) -> None:
+        """Take over the state after the last tile."""
+        self._count += state.count
 
 
 class Differing:
@@ -163,6 +200,20 @@ def gathered(*statistics: float) -> npt.NDArray[np.float64]:
 
 
 def count_nonfinite(x: torch.Tensor) -> int:
-    """Count the NaN and infinite elements. A finite sum, which is cheaper to take, shows that there are none."""
-    total = x.sum(dtype=torch.float32 if x.dtype.itemsize < 4 else x.dtype).item()
-    return 0 if math.isfinite(total) else int(torch.count_nonzero(~torch.isfinite(x)))
+    """Count the NaN and infinite elements.
+
+    Their patterns are the largest of those without a sign, and of those with one. Two maxima, which show that there are
+    none, take a tenth of the time of a sum.
+    """
+    if x.is_cpu and x.numel() and not _reaches_infinity(x):
+        return 0
+    return int(torch.count_nonzero(~torch.isfinite(x)))
+
+
+def _reaches_infinity(x: torch.Tensor) -> bool:
+    """Tell whether an element is NaN or infinite, by the patterns of all."""
+    integer = _INTEGERS[x.dtype.itemsize]
+    infinite = torch.tensor([math.inf, -math.inf], dtype=x.dtype).view(integer).numpy()
+    patterns = x.view(integer).numpy()
+    unsigned = f"u{infinite.dtype.name}"
+    return bool(patterns.max() >= infinite[0] or patterns.view(unsigned).max() >= infinite.view(unsigned)[1])

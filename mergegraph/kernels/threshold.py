@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, c_int64
+
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE, library
+from mergegraph.kernels.bits import MAGNITUDE, library, magnitudes
 from mergegraph.kernels.buffers import shared
 from mergegraph.kernels.magnitude import Limit, magnitude
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _hardshrink = torch.ops.aten.hardshrink.out
+
+
+class ThresholdState(Structure):
+    """What C keeps: magnitudes above these bits, and so many of those at them."""
+
+    _fields_ = (("bits", c_int64), ("left", c_int64))
 
 
 class Threshold:
@@ -36,6 +44,14 @@ class Threshold:
             _keep_from(out, x, self._limit.bits + (self._left == 0))
             self._left -= tied
 
+    def lend(self) -> ThresholdState:
+        """Return the state for tiles that C takes in."""
+        return ThresholdState(self._limit.bits, self._left) if self._limit.equal else ThresholdState(MAGNITUDE, 0)
+
+    def take_back(self, state: ThresholdState) -> None:
+        """Take over the state after the last tile."""
+        self._left = state.left
+
     def _tied(self, x: torch.Tensor) -> int:
         """Count the elements at the limit, as long as that matters."""
         if self._left == 0 or self._limit.ties == self._limit.equal:
@@ -47,9 +63,9 @@ class Threshold:
         return int(np.count_nonzero(np.equal(sizes, np.float32(self._limit.value), out=equal)))
 
     def _select(self, out: torch.Tensor, x: torch.Tensor) -> None:
-        magnitudes = x.view(torch.int32) & MAGNITUDE
-        kept = magnitudes > self._limit.bits
-        tied = torch.nonzero((magnitudes == self._limit.bits).view(-1))[: self._left]
+        sizes = magnitudes(x)
+        kept = sizes > self._limit.bits
+        tied = torch.nonzero((sizes == self._limit.bits).view(-1))[: self._left]
         kept.view(-1)[tied] = True
         out.copy_(torch.where(kept, x, 0.0))
         self._left -= len(tied)

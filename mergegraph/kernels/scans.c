@@ -1,0 +1,161 @@
+/* Reductions and scans of this package for a strip of a tile, each as `scan_` and its name; they do what the kernels do.
+
+   A state is what its kernel lends: see `lend` there. A strip lies in one block, and has at most STRIP elements. */
+
+#define STRIP 512
+#define BLOCK 65536
+#define WIDE 1024
+#define NARROW 16
+
+/* The `n` elements from the `place`-th on of a tensor, which come after `before` others of a tile of `count`. */
+struct strip { i64 place, n, before, count; };
+
+INLINE struct strip cut(i64 start, i64 before, i64 count) {
+  i64 left = count - before, room = BLOCK - (start + before) % BLOCK, n = left < room ? left : room;
+  struct strip found = {start + before, n < STRIP ? n : STRIP, before, count};
+  return found;
+}
+
+/* sums.py, BlockSum */
+struct sum { double total; i64 filled; double row[WIDE]; };
+
+INLINE void close_block(struct sum *state) {
+  for (i64 leaf = 0; leaf < NARROW; leaf++) {
+    double found = state->row[leaf];
+    for (i64 i = leaf + NARROW; i < WIDE; i += NARROW) found += state->row[i];
+    state->total += found;
+  }
+  for (i64 i = 0; i < WIDE; i++) state->row[i] = 0.0;
+  state->filled = 0;
+}
+
+#define ADD_UP(value)                                                                  \
+  for (i64 done = 0; done < strip.n;) {                                                \
+    double *restrict row = state->row + (strip.place + done) % WIDE;                   \
+    i64 room = WIDE - (strip.place + done) % WIDE;                                     \
+    i64 end = room < strip.n - done ? done + room : strip.n;                           \
+    for (i64 i = done; i < end; i++) row[i - done] += value;                           \
+    done = end;                                                                        \
+  }                                                                                    \
+  state->filled = strip.place % BLOCK + strip.n;                                       \
+  if (state->filled == BLOCK) close_block(state);
+
+INLINE void scan_sum(struct sum *restrict state, const float *restrict x, struct strip strip) {
+  ADD_UP((double)x[i])
+}
+
+INLINE void scan_absolute_sum(struct sum *restrict state, const float *restrict x, struct strip strip) {
+  ADD_UP((double)__builtin_fabsf(x[i]))
+}
+
+INLINE void scan_dot(struct sum *restrict state, const float *x, const float *y, struct strip strip) {
+  ADD_UP((double)x[i] * (double)y[i])
+}
+
+/* sums.py, Count */
+struct count { i64 count; };
+
+INLINE void scan_count(struct count *restrict state, const float *restrict mask, struct strip strip) {
+  i32 count = 0;
+  for (i64 i = 0; i < strip.n; i++) count += mask[i] != 0.0f;
+  state->count += count;
+}
+
+/* magnitude.py, MagnitudeHistogram: of each tile one part in so many. */
+struct histogram { i32 *counts; i64 parts; };
+
+INLINE void scan_magnitude_histogram(struct histogram *restrict state, const float *restrict x, struct strip strip) {
+  i64 seen = (strip.count + state->parts - 1) / state->parts - strip.before;
+  for (i64 i = 0; i < (seen < strip.n ? seen : strip.n); i++) state->counts[bits(x[i]) >> 16]++;
+}
+
+#define scan_magnitude_sample scan_magnitude_histogram
+
+/* The bits of a magnitude; those of NaN differ between CPUs, and become those of infinity. */
+INLINE i32 magnitude_of(float x) {
+  i32 found = (i32)(bits(x) & 0x7fffffff);
+  return found < 0x7f800000 ? found : 0x7f800000;
+}
+
+/* limit.py, MagnitudeLimit */
+struct limit { i64 low, width, above, within, nonfinite; i32 *counts; };
+
+INLINE void scan_magnitude_limit(struct limit *restrict state, const float *restrict x, struct strip strip) {
+  const i32 low = (i32)state->low;
+  const u32 width = (u32)state->width;
+  u32 offset[STRIP], members[STRIP + 1];
+  i32 above = 0, nonfinite = 0, within = 0;
+  for (i64 i = 0; i < strip.n; i++) {
+    i32 magnitude = magnitude_of(x[i]);
+    offset[i] = (u32)(magnitude - low);
+    above += magnitude - low >= (i32)width;
+    nonfinite += magnitude == 0x7f800000;
+  }
+  /* To write each and overwrite those that are no members is cheaper than to guess which are. */
+  for (i64 i = 0; i < strip.n; i++) {
+    members[within] = offset[i];
+    within += offset[i] < width;
+  }
+  for (i32 i = 0; i < within; i++) state->counts[members[i]]++;
+  state->above += above;
+  state->within += within;
+  state->nonfinite += nonfinite;
+}
+
+/* threshold.py, Threshold: keeps what has these bits, of those the first `left`, or more. */
+struct threshold { i64 bits, left; };
+
+INLINE void scan_threshold(struct threshold *restrict state, float *restrict out, const float *restrict x, struct strip strip) {
+  const u32 limit = (u32)state->bits, kept = limit + (state->left == 0);
+  i32 ties = 0;
+  for (i64 i = 0; i < strip.n; i++) {
+    u32 magnitude = magnitude_of(x[i]);
+    ties += magnitude == limit;
+    out[i] = magnitude >= kept ? x[i] : 0.0f;
+  }
+  if (state->left && ties > state->left)
+    for (i64 i = 0, seen = 0; i < strip.n; i++)
+      if (magnitude_of(x[i]) == limit && ++seen > state->left) out[i] = 0.0f;
+  state->left -= ties < state->left ? ties : state->left;
+}
+
+/* packing.py: of eight elements the first has the highest bit. */
+struct packed { u8 *bits; };
+
+INLINE void scan_packed_mask(struct packed *restrict state, const float *restrict mask, struct strip strip) {
+  u8 *restrict bits = state->bits + strip.place / 8;
+  i64 i = 0;
+  if (strip.place % 8 == 0)
+    for (; i + 8 <= strip.n; i += 8) {
+      u32 found = 0;
+      for (i32 bit = 0; bit < 8; bit++) found |= (u32)(mask[i + bit] != 0.0f) << (7 - bit);
+      bits[i / 8] |= (u8)found;
+    }
+  for (; i < strip.n; i++) {
+    i64 place = strip.place % 8 + i;
+    bits[place / 8] |= (u8)((mask[i] != 0.0f) << (7 - place % 8));
+  }
+}
+
+INLINE void scan_unpacked_mask(struct packed *restrict state, float *restrict out, struct strip strip) {
+  const u8 *restrict bits = state->bits + strip.place / 8;
+  i64 i = 0;
+  if (strip.place % 8 == 0)
+    for (; i + 8 <= strip.n; i += 8)
+      for (i32 bit = 0; bit < 8; bit++) out[i + bit] = (float)(bits[i / 8] >> (7 - bit) & 1);
+  for (; i < strip.n; i++) {
+    i64 place = strip.place % 8 + i;
+    out[i] = (float)(bits[place / 8] >> (7 - place % 8) & 1);
+  }
+}
+
+/* matrix.py, SpreadRows */
+struct rows { const float *values; i64 length; };
+
+INLINE void scan_spread_rows(struct rows *restrict state, float *restrict out, struct strip strip) {
+  i64 row = strip.place / state->length, end = (row + 1) * state->length - strip.place;
+  for (i64 i = 0; i < strip.n; end += state->length, row++) {
+    const float value = state->values[row];
+    for (const i64 stop = end < strip.n ? end : strip.n; i < stop; i++) out[i] = value;
+  }
+}
