@@ -76,14 +76,15 @@ class Recipe:
         workers: int | None = None,
         overwrite: bool = False,
         resume: bool = False,
-        compile: bool = False,
+        compile: bool | None = None,
         planned: Planned = silent,
     ) -> Result:
         """Merge, and return what was done: paths of the outputs, seconds, bytes, memory.
 
         `out` replaces the path of a single output, and is the folder of several. `compile` takes a C compiler, which
-        makes long merges faster and changes no byte. `planned` is called with the plan before anything is read, and
-        returns what is told of every number of bytes and its tensor, from any thread.
+        makes merges faster and changes no byte: None does so where there is one, and enough to do. `planned` is called
+        with the plan before anything is read, and returns what is told of every number of bytes and its tensor, from
+        any thread.
         """
         from mergegraph.merge import Options, merge
 

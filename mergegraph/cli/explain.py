@@ -61,7 +61,7 @@ def command(
     memory: int | None,
     workers: int | None,
     exact: bool,
-    compile: bool,
+    compile: bool | None,
 ) -> None:
     """Show what RECIPE would read, write and need, and why.
 
@@ -80,7 +80,7 @@ def command(
 
     compilation = read_recipe(recipe, exact=exact)
     chosen = stage or ("plan" if tensor is None else "recipe")
-    if analyze or compile or out is not None:
+    if analyze or compile is not None or out is not None:
         if not analyze or tensor is not None or chosen != "plan" or form in ("dot", "mermaid"):
             message = "--analyze shows the whole plan as text, json or html; --out and --compile go with --analyze"
             raise click.UsageError(message)

@@ -31,7 +31,7 @@ SOURCES = ("pointwise.c", "scans.c")
 COMPILERS = ("cc", "gcc", "clang")
 
 PAYS = 1 << 25
-"""Elements that a loop must see in all. An instruction takes some 10 ms to compile and compare, and saves 0.3 ns each."""
+"""Elements that a loop must see in all: an instruction takes 10 ms to compile and compare, and saves 0.3 ns each."""
 
 FLAGS = (
     *("-x", "c", "-w", "-O3", "-march=native", "-shared", "-fPIC", "-nostdlib"),
@@ -115,7 +115,7 @@ def compile_plan(plan: Plan, *, always: bool) -> Compiled:
 
 
 def compile_programs(programs: Sequence[Program], seen: Sequence[int] | None = None) -> Compiled:
-    """Compile what C has in programs: all of it, or the loops that pay if programs see so many elements.
+    """Compile what C has in programs: all of it, or what pays if the programs see so many elements.
 
     Loops that give other bits than the kernels are left out, with a warning (MG462). MergeGraphError if there is no
     compiler (MG460), or if it fails (MG461).

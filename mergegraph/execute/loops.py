@@ -20,7 +20,7 @@ DRAW = "random_mask"
 
 SCANNED = frozenset(
     {
-        *("sum", "absolute_sum", "dot", "count", "magnitude_histogram", "magnitude_sample", "magnitude_limit"),
+        *("sum", "dot", "count", "magnitude_histogram", "magnitude_sample", "magnitude_limit"),
         *("threshold", "packed_mask", "unpacked_mask", "spread_rows"),
     }
 )

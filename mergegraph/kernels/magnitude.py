@@ -34,9 +34,9 @@ _INFINITE = INFINITY >> _LOW_BITS
 class Limit:
     """The k-th largest magnitude of a tensor.
 
-    `bits` is its float32 pattern, for NaN that of infinity. The k largest are all elements above it and the first `ties`
-    of the `equal` at it; `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and infinite elements:
-    no other is larger.
+    `bits` is its float32 pattern; that of infinity stands for NaN too. The k largest are all elements above it and the
+    first `ties` of the `equal` at it; `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and
+    infinite elements: no other is larger.
     """
 
     bits: int

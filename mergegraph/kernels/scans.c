@@ -44,10 +44,6 @@ INLINE void scan_sum(struct sum *restrict state, const float *restrict x, struct
   ADD_UP((double)x[i])
 }
 
-INLINE void scan_absolute_sum(struct sum *restrict state, const float *restrict x, struct strip strip) {
-  ADD_UP((double)__builtin_fabsf(x[i]))
-}
-
 INLINE void scan_dot(struct sum *restrict state, const float *x, const float *y, struct strip strip) {
   ADD_UP((double)x[i] * (double)y[i])
 }

@@ -7,16 +7,19 @@ import stat
 from itertools import product
 
 import pytest
+import torch
 from every_method import EXPRESSIONS, HEADER
 from families import make_family, make_odd_family
 from merging import digest, run, tight
+from safetensors.torch import save_file
 
 from mergegraph.cli.app import run as command
 from mergegraph.diagnostics import MergeGraphError
 from mergegraph.dtypes import DTYPES
 from mergegraph.execute import compiled
+from mergegraph.execute.agreement import agrees
 from mergegraph.execute.compiled import COMPILERS, Segment, compile_programs
-from mergegraph.execute.loops import LONGEST
+from mergegraph.execute.loops import LONGEST, cut
 from mergegraph.ir.types import TensorType
 from mergegraph.kernels import POINTWISE
 from mergegraph.plan.program import Instruction, Phase, Place, Program
@@ -24,7 +27,7 @@ from mergegraph.plan.program import Instruction, Phase, Place, Program
 NO_COMPILER = """\
 error[MG460]: no C compiler was found to compile the merge with
   = help: install one, such as Debian's package `gcc`, so that there is a program cc, gcc or clang
-  = help: leave out `--compile`: the output has the same bytes"""
+  = help: say `--no-compile`: the output has the same bytes"""
 METHODS = (
     "ties(a, b, c, base=base, density=0.5)",
     "dare_ties(a, b, c, base=base, density=0.5)",
@@ -235,5 +238,105 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch, script, reason):
     with pytest.raises(MergeGraphError) as caught:
         run(tmp_path, f'{HEADER}save lerp(a, b, t=0.3) to "out"', tmp_path / "out", compile=True)
     assert str(caught.value) == (
-        f"error[MG461]: the C compiler failed: {reason}\n  = help: leave out `--compile`: the output has the same bytes"
+        f"error[MG461]: the C compiler failed: {reason}\n  = help: say `--no-compile`: the output has the same bytes"
     )
+
+
+SCALAR, OTHER = Place("scalar", 1), Place("scalar", 2)
+SCANS = {
+    "sum": Instruction("sum", NUMBER, (TILES[0],), ()),
+    "dot": Instruction("dot", NUMBER, (TILES[0], TILES[1]), ()),
+    "count": Instruction("count", NUMBER, (TILES[0],), ()),
+    "magnitude_histogram": Instruction("magnitude_histogram", NUMBER, (TILES[0],), ()),
+    "magnitude_sample": Instruction("magnitude_sample", NUMBER, (TILES[0],), ()),
+    "magnitude_limit": Instruction("magnitude_limit", NUMBER, (TILES[0], SCALAR, OTHER), (("size", 1000),)),
+    "packed_mask": Instruction("packed_mask", NUMBER, (TILES[0],), (("size", 1000),)),
+    "threshold": Instruction("threshold", OUT, (TILES[0], SCALAR), ()),
+    "unpacked_mask": Instruction("unpacked_mask", OUT, (SCALAR,), (("shape", (1000,)),)),
+    "spread_rows": Instruction("spread_rows", OUT, (SCALAR,), (("length", 10), ("shape", (1000,)))),
+}
+
+
+@pytest.mark.parametrize("op", SCANS)
+def test_a_scan_is_compiled_and_compared_with_its_kernel(op):
+    if not compiles():
+        return
+    instruction = SCANS[op]
+    tiles = [instruction, written("float32")] if instruction.out == OUT else [instruction]
+    one = program(tiles, outputs=("float32",) if instruction.out == OUT else ())
+    found = compile_programs([one])
+    assert found.warnings == ()
+    assert [type(step) for step in found.steps(one)[0]] == [Segment]
+    (loop,) = cut(one.phases[0], one)
+    assert not agrees(loop, lambda *nothing: None)
+
+
+ALL = ("breadcrumbs_ties(a, b, base=base, density=[0.5, 0.6])", "sce(a, b, base=base, select_topk=0.5)", *METHODS)
+
+
+def make_blocks(folder, dtype, *, odd=False):
+    """Write models of a tensor that has several blocks, and is no multiple of anything; `odd` ones are not finite."""
+    generator = torch.Generator().manual_seed(5)
+    base = torch.randn(331, 701, generator=generator)
+    for name in ("base", "a", "b", "c"):
+        weight = (base + torch.randn(331, 701, generator=generator) * 0.01).to(getattr(torch, dtype))
+        if odd and name in "ab":
+            places = torch.randint(0, weight.numel(), (60,), generator=generator)
+            bits = [0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF, 0x7FFF]
+            weight.view(-1)[places] = torch.tensor(bits).to(torch.uint16).view(torch.bfloat16).repeat(10)
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text("{}")
+        save_file({"w": weight, "v": weight[0].clone()}, folder / name / "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_tensors_of_several_blocks(tmp_path, dtype):
+    if not compiles():
+        return
+    make_blocks(tmp_path, dtype)
+    text = HEADER + "\n".join(f'save {x} to "{i}"' for i, x in enumerate(ALL))
+    run(tmp_path, text, tmp_path / "eager", workers=1)
+    result = run(tmp_path, text, tmp_path / "compiled", workers=2, memory=tight() + 30_000_000, compile=True)
+    assert not [w for w in result.warnings if w.code == "MG462"]
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
+def test_what_is_not_finite_gives_the_same_bytes(tmp_path):
+    if not compiles():
+        return
+    make_blocks(tmp_path, "bfloat16", odd=True)
+    text = HEADER + "\n".join(f'save {x} to "{i}"' for i, x in enumerate(ALL))
+    eager = run(tmp_path, text, tmp_path / "eager")
+    result = run(tmp_path, text, tmp_path / "compiled", compile=True)
+    assert [w.code for w in result.warnings] == ["MG453"]
+    assert result.warnings == eager.warnings
+    assert digest(tmp_path / "eager") == digest(tmp_path / "compiled")
+
+
+def test_by_default_what_pays_is_compiled(tmp_path, monkeypatch):
+    make_family(tmp_path)
+    text = f'{HEADER}save lerp(a, b, t=0.3) to "out"'
+    assert run(tmp_path, text, tmp_path / "small" / "out").compiled_loops == 0
+    monkeypatch.setattr(compiled, "PAYS", 1000)
+    assert run(tmp_path, text, tmp_path / "off" / "out", compile=False).compiled_loops == 0
+    result = run(tmp_path, text, tmp_path / "large" / "out")
+    assert result.compiled_loops == compiles()
+    assert result.warnings == ()
+    assert digest(tmp_path / "small") == digest(tmp_path / "large") == digest(tmp_path / "off")
+
+
+def test_a_compiler_that_fails_is_a_warning_where_nobody_asked(tmp_path, monkeypatch):
+    make_family(tmp_path)
+    text = f'{HEADER}save lerp(a, b, t=0.3) to "out"'
+    run(tmp_path, text, tmp_path / "small" / "out")
+    failing = tmp_path / "bin" / "cc"
+    failing.parent.mkdir()
+    failing.write_text("#!/bin/sh\necho no licence >&2; exit 3\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(compiled, "PAYS", 1000)
+    monkeypatch.setenv("PATH", f"{failing.parent}:/bin:/usr/bin")
+    result = run(tmp_path, text, tmp_path / "out" / "out")
+    assert str(MergeGraphError(*result.warnings)) == (
+        "warning[MG461]: the C compiler failed: no licence\n  = help: say `--no-compile`: the output has the same bytes"
+    )
+    assert digest(tmp_path / "small") == digest(tmp_path / "out")

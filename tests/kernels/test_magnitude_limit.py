@@ -36,7 +36,7 @@ def _passes(x, k, sample, cuts=()):
 
 def _check(x, k, sample, cuts=()):
     limit, passes = _passes(x, k, sample, cuts)
-    ordered = np.sort(x.view(np.uint32) & 0x7FFFFFFF)[::-1]
+    ordered = np.sort(np.minimum(x.view(np.uint32) & 0x7FFFFFFF, 0x7F800000))[::-1]
     rank = max(0, min(int(k), len(x)))
     assert limit.nonfinite == np.count_nonzero(~np.isfinite(x))
     assert passes <= 3

@@ -26,11 +26,12 @@ def _search(cut, x, k):
 
 
 def _bits(x):
-    return x.view(np.uint32) & 0x7FFFFFFF
+    """Return the magnitude patterns; NaN counts as infinite."""
+    return np.minimum(x.view(np.uint32) & 0x7FFFFFFF, 0x7F800000)
 
 
 def _largest(x, k):
-    """Keep the k largest magnitudes by a full stable sort; NaN sorts above infinity."""
+    """Keep the k largest magnitudes by a full stable sort."""
     order = np.argsort(-_bits(x).astype(np.int64), kind="stable")[: max(0, int(k))]
     kept = np.zeros_like(x)
     kept[order] = x[order]
@@ -101,10 +102,10 @@ def test_histograms_count_every_pattern():
     bits = np.random.default_rng(7).integers(0, 1 << 32, 200_000, dtype=np.uint32)
     x = bits.view(np.float32)
     coarse = Cut(len(x), [65_536, 100_000]).reduce("magnitude_histogram", (), x)
-    np.testing.assert_array_equal(coarse, np.bincount((bits & 0x7FFFFFFF) >> 16, minlength=1 << 15))
+    np.testing.assert_array_equal(coarse, np.bincount(_bits(x) >> 16, minlength=1 << 15))
     fine = Cut(len(x), [65_536, 100_000]).reduce("bucket_histogram", (coarse, 1000), x)
-    bucket = np.sort(bits & 0x7FFFFFFF)[::-1][999] >> 16
-    members = (bits & 0x7FFFFFFF)[(bits & 0x7FFFFFFF) >> 16 == bucket]
+    bucket = np.sort(_bits(x))[::-1][999] >> 16
+    members = _bits(x)[_bits(x) >> 16 == bucket]
     np.testing.assert_array_equal(fine, np.bincount(members & 0xFFFF, minlength=1 << 16))
 
 
