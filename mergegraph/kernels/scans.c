@@ -115,34 +115,31 @@ INLINE void scan_threshold(struct threshold *restrict state, float *restrict out
   state->left -= ties < state->left ? ties : state->left;
 }
 
-/* packing.py: of eight elements the first has the highest bit. */
+/* packing.py: of eight elements the first has the highest bit. A strip may begin and end within a byte. */
 struct packed { u8 *bits; };
 
 INLINE void scan_packed_mask(struct packed *restrict state, const float *restrict mask, struct strip strip) {
-  u8 *restrict bits = state->bits + strip.place / 8;
-  i64 i = 0;
-  if (strip.place % 8 == 0)
-    for (; i + 8 <= strip.n; i += 8) {
-      u32 found = 0;
-      for (i32 bit = 0; bit < 8; bit++) found |= (u32)(mask[i + bit] != 0.0f) << (7 - bit);
-      bits[i / 8] |= (u8)found;
-    }
-  for (; i < strip.n; i++) {
-    i64 place = strip.place % 8 + i;
-    bits[place / 8] |= (u8)((mask[i] != 0.0f) << (7 - place % 8));
+  u8 marks[STRIP + 16] = {0}, *bits = state->bits + strip.place / 8;
+  const i64 first = strip.place % 8, end = first + strip.n;
+  for (i64 i = 0; i < strip.n; i++) marks[first + i] = mask[i] != 0.0f;
+  for (i64 i = 0; i < end; i += 8) {
+    u64 eight;
+    __builtin_memcpy(&eight, marks + i, 8);
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) eight = __builtin_bswap64(eight);
+    bits[i / 8] |= (u8)(eight * 0x8040201008040201u >> 56); /* the lowest bit of byte k becomes bit 63 - k */
   }
 }
 
 INLINE void scan_unpacked_mask(struct packed *restrict state, float *restrict out, struct strip strip) {
-  const u8 *restrict bits = state->bits + strip.place / 8;
-  i64 i = 0;
-  if (strip.place % 8 == 0)
-    for (; i + 8 <= strip.n; i += 8)
-      for (i32 bit = 0; bit < 8; bit++) out[i + bit] = (float)(bits[i / 8] >> (7 - bit) & 1);
-  for (; i < strip.n; i++) {
-    i64 place = strip.place % 8 + i;
-    out[i] = (float)(bits[place / 8] >> (7 - place % 8) & 1);
+  u8 marks[STRIP + 16];
+  const u8 *bits = state->bits + strip.place / 8;
+  const i64 first = strip.place % 8, end = first + strip.n;
+  for (i64 i = 0; i < end; i += 8) {
+    u64 eight = bits[i / 8] * 0x0101010101010101u & 0x0102040810204080u;
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) eight = __builtin_bswap64(eight);
+    __builtin_memcpy(marks + i, &eight, 8);
   }
+  for (i64 i = 0; i < strip.n; i++) out[i] = marks[first + i] ? 1.0f : 0.0f;
 }
 
 /* matrix.py, SpreadRows */
