@@ -72,6 +72,11 @@ _APART = {
 of them: those of one expert below each other."""
 
 
+_EXPERTS = "experts"
+_TRAINED_ON = "is this the model that the adapter was trained on?"
+_BY_PEFT = "let the peft that trained the experts merge them, `merge_and_unload()`, and name that model"
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """What an adapter does to each tensor of its model, in order, and the shapes of those that only it has."""
@@ -128,14 +133,15 @@ class _Fitting:
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit, each kind once."""
         if self.unused:
-            help = ("is this the model that the adapter was trained on?", "every tensor of an adapter must be used")
+            experts = any(f".{_EXPERTS}." in f".{key}" for key in self.unused)
+            help = (_TRAINED_ON, "every tensor of an adapter must be used", *((_BY_PEFT,) if experts else ()))
             yield "MG384", f"the model has no tensors for these of the adapter: {listed(self.unused)}", help
         if self.misfits:
             message = f"the adapter does not fit the shapes of the model: {'; '.join(self.misfits[:5])}"
-            yield "MG385", message, ()
+            yield "MG385", message, (_TRAINED_ON,)
         if self.square:
             message = f"these experts are square, and the adapter fits them two ways: {listed(self.square)}"
-            yield "MG387", message, ("merge this adapter with peft",)
+            yield "MG387", message, (_BY_PEFT,)
 
     def _find(self, name: str) -> str | None:
         return known_name(name, self.shapes)

@@ -31,7 +31,7 @@ class Faults:
         self._outside: dict[Node, dict[str, None]] = defaultdict(dict)
         self._arithmetic: dict[Node, list[str]] = defaultdict(list)
         self._warnings: list[Diagnostic] = []
-        self._problems: dict[tuple[Node, str], str] = {}
+        self._problems: dict[tuple[Node, str, tuple[str, ...]], str] = {}
         self._strangers: dict[tuple[Node, Save], Alignment] = {}
 
     def missing(self, model: Node, name: str, save: Save) -> None:
@@ -60,9 +60,9 @@ class Faults:
         kinds = " and ".join(sorted({str(n.tensor.dtype) for n in inputs}))
         self._arithmetic[node].append(f"{name}: {kinds}")
 
-    def problem(self, node: Node, name: str, message: str) -> None:
+    def problem(self, node: Node, name: str, message: str, *help: str) -> None:
         """Record that the parameters of an operation make no sense for a tensor."""
-        self._problems.setdefault((node, message), name)
+        self._problems.setdefault((node, message, help), name)
 
     def stranger(self, model: Node, alignment: Alignment, save: Save) -> None:
         """Record that a model has other tokens than the output, or other rows for them."""
@@ -112,8 +112,8 @@ class Faults:
     def _all(self) -> Iterable[Diagnostic]:
         for (model, save), names in self._missing.items():
             yield self._lacking(model, save, names)
-        for (node, message), name in self._problems.items():
-            yield self._at(node, "MG323", message, (f"first for the tensor {listed([name])}",))
+        for (node, message, ways), name in self._problems.items():
+            yield self._at(node, "MG323", message, (f"first for the tensor {listed([name])}", *ways))
         for (model, save), alignment in self._strangers.items():
             yield self._strange(model, save, alignment)
         for node, names in self._shapes.items():

@@ -409,7 +409,8 @@ class Lowering:
                     message = (
                         "DoRA of an embedding, whose columns have norms over all its tokens, can't be given others"
                     )
-                    self.faults.problem(node, name, message)
+                    way = 'save the model with the adapter first, `save base + lora(…) to "adapted"`, and merge that'
+                    self.faults.problem(node, name, message, way)
                     raise Unlowerable
         held = partial(self.leaves.held, node, state)
         number = partial(self.leaves.number, state)

@@ -248,6 +248,28 @@ def test_tensors_that_are_refused(tensors, message, tmp_path):
     assert refusal(tmp_path) == message
 
 
+def test_experts_that_an_adapter_has_transposed_are_refused_with_a_way_out(tmp_path):
+    make_family(tmp_path, models=["base"], dtype="float32")
+    name = "model.layers.0.mlp.experts.{}.down_proj.weight"
+    tensors = read_model(tmp_path / "base") | {name.format(number): torch.randn(6, 4) for number in range(3)}
+    save_file(tensors, tmp_path / "base" / "model.safetensors")
+    key = "base_model.model.model.layers.0.mlp.experts.lora_{}.weight"
+    write_adapter(tmp_path / "adapter", pair(6, 4, 6, name=key), target_parameters=["mlp.experts.down_proj"])
+    run(tmp_path, ADDED, tmp_path / "out")
+    write_adapter(tmp_path / "adapter", pair(4, 6, 6, name=key), target_parameters=["mlp.experts.down_proj"])
+    with pytest.raises(MergeGraphError) as caught:
+        run(tmp_path, ADDED, tmp_path / "out")
+    assert str(caught.value) == (
+        f"error[MG384]: the model has no tensors for these of the adapter: `{key.format('A')}`, `{key.format('B')}`\n"
+        "  ┌─ test.merge:2:13\n"
+        '2 │ save base + lora("./adapter") to "out"\n'
+        "  │             ^^^^^^^^^^^^^^^^^\n"
+        "  = help: is this the model that the adapter was trained on?\n"
+        "  = help: every tensor of an adapter must be used\n"
+        "  = help: let the peft that trained the experts merge them, `merge_and_unload()`, and name that model"
+    )
+
+
 def test_pickles_and_models_are_no_adapters(tmp_path):
     write_adapter(tmp_path / "adapter", pair())
     (tmp_path / "adapter" / "adapter_model.safetensors").rename(tmp_path / "adapter" / "adapter_model.bin")

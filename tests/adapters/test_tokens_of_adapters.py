@@ -285,6 +285,14 @@ def test_dora_of_an_embedding_can_not_be_given_other_tokens(tmp_path):
     write_model(tmp_path / "other", extended(bpe(), special=["<b>"]), 1)
     write_adapter(tmp_path, new=(), target_modules=["embed_tokens"], use_dora=True)
     text = BASE + 'other = model("./other")\nsave base + lora("./adapter") to "out" with tokenizer=union(base, other)'
-    assert refusal(tmp_path, text).splitlines()[0] == (
+    first, *_, way = refusal(tmp_path, text).splitlines()
+    assert first == (
         "error[MG323]: DoRA of an embedding, whose columns have norms over all its tokens, can't be given others"
     )
+    assert way == (
+        '  = help: save the model with the adapter first, `save base + lora(…) to "adapted"`, and merge that'
+    )
+    adapted = merged(tmp_path, BASE + 'save base + lora("./adapter") to "adapted"', tmp_path / "adapted")
+    text = BASE.replace("./base", "./adapted") + 'save base to "out" with tokenizer=union(base, model("./other"))'
+    height = len(adapted[EMBEDDING])
+    assert torch.equal(merged(tmp_path, text, tmp_path / "out")[EMBEDDING][:height], adapted[EMBEDDING])
