@@ -188,6 +188,18 @@ def test_a_page_of_671_billion_parameters_is_small_and_quick(open_page: Open, la
     assert "a model.layers.17.mlp.experts.202.gate_proj.weight" in details(page).replace("\n", " ")
 
 
+def test_experts_are_counted_within_a_layer(open_page: Open, large: Path) -> None:
+    page = open_page(large).page
+    choose_tab(page, "Graph")
+    page.locator('.box[aria-label^="model.layers.3–60"] .opener').click()
+    assert details(page).split("What is written")[1].split()[:2] == ["layers", "58"]
+    page.locator('.box[aria-label^="mlp.experts"]').click()
+    text = " ".join(details(page).split())
+    # Three matrices of 2048 by 7168 in bfloat16, 256 times in each of 58 layers.
+    for part in ("in a layer 256", "tensors 44,544 tensors", "bytes 1.31 TB", "each 88.1 MB"):
+        assert part in text
+
+
 def test_parameters_are_shown_along_the_layers(open_page: Open, large: Path) -> None:
     page = open_page(large).page
     choose_tab(page, "Graph")

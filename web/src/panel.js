@@ -150,15 +150,17 @@ function outputPanel(app, item) {
 
 function foldPanel(app, item) {
   const layers = item.data.indices;
+  const copies = item.stacks.reduce((product, stack) => product * stack.indices.length, 1);
+  const inner = item.stacks.length > 1;
   return [
     heading("fold", `${item.title}.${ranges(layers, 6)}`, `×${layers.length}, computed alike`),
     section(
       "What is written",
       facts([
-        ["layers", layers.length.toLocaleString("en")],
+        [inner ? "in a layer" : "layers", layers.length.toLocaleString("en")],
         ["tensors", count(item.tensors, "tensor")],
         ["bytes", size(item.bytes)],
-        ["a layer", size(item.bytes / layers.length)],
+        [inner ? "each" : "a layer", size(item.bytes / copies)],
       ]),
     ),
     section("Upstream", links([...item.models].map((model) => app.modelLink(model)))),

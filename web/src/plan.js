@@ -37,7 +37,7 @@ function cards(plan) {
     card("writes", size(plan.bytes_written), count(plan.outputs.length, "output")),
     card("peak memory", size(plan.planned_peak_bytes), `of ${size(plan.budget_bytes)} allowed`, took && size(took.memory)),
     card("least possible", size(plan.lower_bound_bytes), plan.optimal ? "the order of operations is optimal" : "proven bound, one worker"),
-    card("units", plan.units.toLocaleString("en"), kinds(plan), took && `${took.seconds.toFixed(1)} s`),
+    card("units", plan.units.toLocaleString("en"), kinds(plan), took && `${took.seconds.toFixed(1)} s, added up`),
     card("workers", plan.workers, "units at a time"),
   ];
 }
