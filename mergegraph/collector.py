@@ -20,3 +20,10 @@ def paused_collection() -> Iterator[None]:
     finally:
         if ran:
             gc.enable()
+
+
+def resume_collection() -> None:
+    """Let a collector that does not run do so, over what is made from now on: what is loaded stays."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

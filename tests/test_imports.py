@@ -94,6 +94,11 @@ def test_a_plan_is_explained_without_what_runs_it(family):
     assert not modules & {"mergegraph.write.directory", "mergegraph.report.page"}
 
 
+def test_a_merge_collects_garbage_again(family):
+    (family / "ties.merge").write_text(RECIPE)
+    loaded_by(f"{COMMAND.format(words=['run', 'ties.merge'], code=0)}\nimport gc\nassert gc.isenabled()", family)
+
+
 def test_the_end_of_a_command_looks_for_no_garbage(tmp_path):
     code = (
         COMMAND.format(words=["--help"], code=0) + "\nimport gc\nassert gc.get_freeze_count() > len(gc.get_objects())"

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 import click
 
+from mergegraph.collector import resume_collection
+
 
 @click.command("lsp")
 def command() -> None:
@@ -22,4 +24,5 @@ def command() -> None:
         raise click.UsageError("this needs the extra `lsp`: pip install 'mergegraph[lsp]'")
     from mergegraph.language_server.server import make_server
 
+    resume_collection()
     make_server().start_io()

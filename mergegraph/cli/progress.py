@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mergegraph.cli.show import colour_wanted
+from mergegraph.collector import resume_collection
 from mergegraph.diagnostics import escape
 from mergegraph.machine import resident_bytes
 from mergegraph.sizes import format_size
@@ -44,6 +45,7 @@ def progress(verb: str) -> Iterator[Planned]:
     with _display(verb) as start:
 
         def planned(plan: Plan, before: int) -> Report:
+            resume_collection()
             return start(_Work(plan.bytes_read + plan.bytes_written, plan.budget_bytes, before))
 
         yield planned
