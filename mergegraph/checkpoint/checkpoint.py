@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from mergegraph.checkpoint.claims import overstated
 from mergegraph.checkpoint.extras import find_extras, inner_weights
 from mergegraph.checkpoint.faults import counted, fault, warning
 from mergegraph.checkpoint.files import read_small
@@ -165,17 +166,18 @@ def _in_folder(source: str, folder: Folder) -> Checkpoint:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         raise MergeGraphError(*errors)
-    tensors = tensors_of(headers)
+    tensors, config = tensors_of(headers), _config(folder)
+    stacks = find_stacks(tensors)
     return Checkpoint(
         source=source,
         root=folder.path,
         files=headers,
         tensors=tensors,
-        config=MappingProxyType(_config(folder)),
+        config=MappingProxyType(config),
         commit=None,
-        stacks=find_stacks(tensors),
+        stacks=stacks,
         extras=find_extras(folder),
-        warnings=findings,
+        warnings=(*findings, *overstated(config, stacks, folder.path)),
         folder=folder,
     )
 

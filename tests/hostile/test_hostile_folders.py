@@ -11,6 +11,7 @@ from checkpoint_bytes import entry, model_refusal, safetensors
 
 from mergegraph.checkpoint.checkpoint import open_checkpoint
 from mergegraph.checkpoint.index import is_shard_name
+from mergegraph.diagnostics import render
 
 INDEX = "\n  --> …/m/model.safetensors.index.json"
 ONE, TWO = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
@@ -294,3 +295,18 @@ def test_two_indexes(folder, tmp_path):
         "error[MG533]: it is not plain which index is meant: `model.fp16.safetensors.index.json`, "
         "`model.fp32.safetensors.index.json`\n  --> …/m"
     )
+
+
+@pytest.mark.parametrize(("said", "told"), [(9, True), (2, False), (1, False), ("9", False), (True, False)])
+def test_a_configuration_that_promises_more_layers_than_there_are(folder, tmp_path, said, told):
+    layers = {f"model.layers.{i}.w": entry(4 * i, 4 * i + 4) for i in range(2)}
+    (folder / ONE).write_bytes(safetensors(layers, bytes(8)))
+    _index(folder, dict.fromkeys(layers, ONE) | {"b": TWO})
+    (folder / "config.json").write_text(json.dumps({"num_hidden_layers": said}))
+    found = [render(warning) for warning in open_checkpoint("./m", relative_to=tmp_path).warnings]
+    assert found == told * [
+        "warning[MG534]: `config.json` promises 9 layers; the tensors are those of 2\n"
+        f"  --> {folder}/config.json\n"
+        "  = help: copy the rest of the model, or correct `num_hidden_layers`: what loads it would make up the missing "
+        "layers"
+    ]

@@ -64,6 +64,22 @@ def test_a_kernel_that_fails_is_named_with_its_tensor(tmp_path):
     )
 
 
+def test_after_the_first_failure_nothing_more_is_begun(tmp_path):
+    calls = []
+
+    @mergegraph.op("fragile(d: Delta) -> Delta")
+    def fragile(d):
+        calls.append(d.numel())
+        raise RuntimeError("no memory left on the device")
+
+    folders = make_odd_family(tmp_path)
+    with pytest.raises(MergeGraphError, match=r"MG455.*fragile.*no memory left on the device") as caught:
+        run(tmp_path, f'{HEADER}save base + fragile(a - base) to "out"', tmp_path / "o", workers=2)
+    assert len(caught.value.diagnostics) == 1
+    assert len(calls) <= 2 < len(read_model(folders["a"]))
+    assert not (tmp_path / "o").exists()
+
+
 def test_changed_code_does_not_resume(tmp_path):
     make_odd_family(tmp_path)
     text = f'{HEADER}save base + twice(a - base) to "out"'
