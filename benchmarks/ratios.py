@@ -4,7 +4,7 @@
 
 For each method, alternately and on the same files in the page cache: mergekit 0.1.5 in float32, the I/O floor
 (floor.py: the same bytes read once and written, nothing computed), and MergeGraph with one worker, with two, with two
-in little memory, and with compiled loops. Every figure is that of a whole process, its start included; times are
+in little memory, and with nothing compiled. Every figure is that of a whole process, its start included; times are
 medians, peaks the largest. The start alone is measured too: that of the interpreter with all libraries, before the
 first byte is read. At the end the floor and two workers run once more with no byte of the inputs in the page cache.
 """
@@ -38,22 +38,24 @@ class Setting:
 
     memory: str
     workers: int
-    compiled: bool = False
+    compiled: bool = True
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
-        return f"MergeGraph, {self.memory}, {workers}{', compiled' if self.compiled else ''}"
+        return f"MergeGraph, {self.memory}, {workers}{'' if self.compiled else ', not compiled'}"
 
     def options(self) -> list[str]:
         """Return the options of the command."""
         limits = ["--memory", self.memory, "--workers", str(self.workers)]
-        return [*limits, "--compile"] if self.compiled else limits
+        return limits if self.compiled else [*limits, "--no-compile"]
 
 
 ONE, TWO, TIGHT = Setting(MUCH, 1), Setting(MUCH, 2), Setting(LITTLE, 2)
-COMPILED = Setting(MUCH, 1, compiled=True), Setting(MUCH, 2, compiled=True)
-SETTINGS = (ONE, TWO, TIGHT, *COMPILED)
+KERNELS = Setting(MUCH, 1, compiled=False), Setting(MUCH, 2, compiled=False)
+SETTINGS = (ONE, TWO, TIGHT, *KERNELS)
 COLD = (FLOOR, TWO)
+IMPORTS = "import gc; gc.disable(); import mergegraph.cli.app, mergegraph.merge, mergegraph.execute.run; gc.freeze()"
+"""As the command line does it."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _command(method: Method, who: object, options: argparse.Namespace, out: Path
         nbytes = sum(path.stat().st_size for path in (family / method.models[0]).glob("*.safetensors"))
         return [str(options.python), str(BENCHMARKS / "floor.py"), str(out), str(nbytes), *files]
     if who == START:
-        return [str(options.python), "-c", "import mergegraph.cli.app, mergegraph.merge, mergegraph.execute.run"]
+        return [str(options.python), "-c", IMPORTS]
     assert isinstance(who, Setting)
     recipe = WORK / f"{method.name}.merge"
     recipe.write_text(method.recipe(family))
@@ -176,15 +178,15 @@ def ratios(figures: Figures) -> Iterator[tuple[str, float, str]]:
     costs, name = figures.costs, figures.method
     floor, start, tight = costs[FLOOR], costs[START], costs[TIGHT]
     peer = costs.get(MERGEKIT)
-    for kind, (lone, pair) in (("kernels", (ONE, TWO)), ("compiled", COMPILED)):
+    for kind, (lone, pair) in (("", (ONE, TWO)), ("not compiled: ", KERNELS)):
         one, two = costs[lone], costs[pair]
         rest = two.seconds - start.seconds
-        yield f"{kind}: wall ÷ I/O floor, 2 workers", two.seconds / floor.seconds, FLOORS[name]
-        yield f"{kind}: the same without the start of the process", rest / floor.seconds, ""
-        yield f"{kind}: two workers against one, without the start", (one.seconds - start.seconds) / rest, TWICE[name]
+        yield f"{kind}wall ÷ I/O floor, 2 workers", two.seconds / floor.seconds, FLOORS[name]
+        yield f"{kind}the same without the start of the process", rest / floor.seconds, ""
+        yield f"{kind}two workers against one, without the start", (one.seconds - start.seconds) / rest, TWICE[name]
         if peer is not None:
-            yield f"{kind}: CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
-            yield f"{kind}: wall, mergekit ÷ two workers", peer.seconds / two.seconds, WALL[name]
+            yield f"{kind}CPU, mergekit ÷ one worker", peer.cpu_seconds / one.cpu_seconds, PROCESSOR[name]
+            yield f"{kind}wall, mergekit ÷ two workers", peer.seconds / two.seconds, WALL[name]
     yield "wall in little memory ÷ in much", tight.seconds / costs[TWO].seconds, "≤ 1.15"
     if figures.cold:
         yield "wall ÷ I/O floor, 2 workers, cold", figures.cold[TWO].seconds / figures.cold[FLOOR].seconds, ""
