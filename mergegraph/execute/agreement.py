@@ -15,7 +15,7 @@ import torch
 
 from mergegraph.dtypes import FLOAT32
 from mergegraph.execute.arena import TORCH_DTYPES
-from mergegraph.execute.loops import DRAW, PARTIAL, SCANNED, Loop
+from mergegraph.execute.loops import DRAW, PARTIAL, SCANNED, WHOLE, Loop
 from mergegraph.kernels import BLOCK, POINTWISE, REDUCTIONS, SCANS, Limit, MagnitudeHistogram, MagnitudeLimit, Tile
 from mergegraph.kernels.bits import INFINITY, magnitudes
 from mergegraph.plan.program import Instruction, Operand, Place
@@ -29,6 +29,7 @@ _LENGTHS = (1, 3, 21)
 _DENSITIES = (0.5, 0.3, 1.0, 0.0, 1e-9, 0.75)
 _START = 3 * BLOCK
 _ROW = 700
+_ROWS = (1000, 129, 7, 768, 3842, 2, 256, 300, 1920, 64)
 _PARTS = (1, 16)
 _MASKS = ("count", "packed_mask")
 
@@ -49,6 +50,8 @@ def agrees(loop: Loop, call: Call) -> bool:
     It is tried on special values beside each other, small ones, equal ones and arbitrary bits, with several scalars;
     where there are scans, every other time without what is not finite.
     """
+    if any(scan.op in WHOLE for scan in loop.scans):
+        return all(_agrees_on_rows(loop, call, trial, row) for trial, row in enumerate(_ROWS))
     trials = range(len(_NUMBERS) if loop.scalars or loop.draws or loop.scans else 1)
     kinds = [_given(loop, finite) for finite in ((False, True) if loop.scans else (False,))]
     return all(
@@ -56,6 +59,19 @@ def agrees(loop: Loop, call: Call) -> bool:
         for trial, given in zip(trials, cycle(kinds), strict=False)
         for length in ((*_LENGTHS, _COUNT) if trial < len(kinds) else (_COUNT,))
     )
+
+
+def _agrees_on_rows(loop: Loop, call: Call, trial: int, row: int) -> bool:
+    """Compare what comes of tiles with rows of a length: of all kinds of numbers, and of such as weights are."""
+    count = _COUNT // row * row
+    given = _given(loop, finite=trial % 2 == 0)
+    if trial % 3 == 0:
+        width = (0.3, 0.01, 2.0, 0.05)[trial // 3 % 4]
+        given = {place: x.nan_to_num(0.1).clamp(-width, width) for place, x in given.items()}
+    if "ranked_mask" in (scan.op for scan in loop.scans):
+        given = {place: x.abs() for place, x in given.items()}
+    with np.errstate(all="ignore"):
+        return _same_after(loop, {place: x[:count].view(-1, row) for place, x in given.items()}, call, trial, count)
 
 
 def _given(loop: Loop, finite: bool) -> Tiles:
@@ -72,9 +88,11 @@ def _same_after(loop: Loop, given: Tiles, call: Call, trial: int, length: int) -
     value = _values(loop, trial)
     twins: Twins = {}
     states: list[Structure] = []
-    for tile in (Tile(_START, length), Tile(_START + length, length)):
+    row = next(iter(given.values())).shape[-1] if given else length
+    start = _START // row * row
+    for tile in (Tile(start, length), Tile(start + length, length)):
         expected = _interpreted(loop, given, tile, value, twins, trial)
-        states = states or [lend(scan, twins[scan][1], _PARTS[trial % 2]) for scan in loop.scans]
+        states = states or [lend(scan, twins[scan][1], _PARTS[trial % 2], row) for scan in loop.scans]
         tiles = {place: x.clone() for place, x in given.items()}
         call(tile, list(tiles.values()), value, states)
         if not all(_same(tiles[place], expected[place]) for place in loop.stored):
@@ -84,9 +102,13 @@ def _same_after(loop: Loop, given: Tiles, call: Call, trial: int, length: int) -
     return all(_alike(*twins[scan]) for scan in loop.scans if scan.op in REDUCTIONS)
 
 
-def lend(scan: Instruction, kernel: Any, parts: int) -> Structure:
-    """Return the state that a kernel lends; it sees one part of so many of a tile where a sample will do."""
-    state: Structure = kernel.lend(*([parts] if scan.op in PARTIAL else []))
+def lend(scan: Instruction, kernel: Any, parts: int, row: int) -> Structure:
+    """Return the state that a kernel lends.
+
+    It sees one part of so many of a tile where a sample will do, and rows of so many elements where it looks at these.
+    """
+    given = [parts] if scan.op in PARTIAL else [row] if scan.op in WHOLE else []
+    state: Structure = kernel.lend(*given)
     return state
 
 
@@ -99,7 +121,8 @@ def _alike(kernel: Any, twin: Any) -> bool:
     found, other = kernel.result(), twin.result()
     if isinstance(found, Limit):
         return bool(found == other)
-    return bool(np.array_equal(np.asarray(found), np.asarray(other), equal_nan=isinstance(found, float)))
+    values = np.asarray(found)
+    return bool(np.array_equal(values, np.asarray(other), equal_nan=values.dtype.kind == "f"))
 
 
 def _values(loop: Loop, trial: int) -> Value:
@@ -129,8 +152,9 @@ def _interpreted(loop: Loop, given: Tiles, tile: Tile, value: Value, twins: Twin
     dtypes = dict(zip(loop.places, loop.dtypes, strict=True))
     tiles = dict(given)
     for instruction in loop.instructions:
-        out = torch.empty(tile.count, dtype=TORCH_DTYPES[dtypes.get(instruction.out, FLOAT32).name])
-        if instruction.op in SCANNED:
+        shape = next(iter(given.values())).shape if given else (tile.count,)
+        out = torch.empty(shape, dtype=TORCH_DTYPES[dtypes.get(instruction.out, FLOAT32).name])
+        if instruction.op in SCANNED or instruction.op in WHOLE:
             _scan(instruction, tiles, tile, out, twins, trial)
         elif instruction.op == DRAW:
             SCANS[DRAW](tuple(map(value, instruction.inputs))).update(tile, out)
@@ -170,6 +194,11 @@ def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) ->
         return (), {"size": most}
     if op == "unpacked_mask":
         return (np.random.default_rng(trial).integers(0, 256, -(-most // 8), dtype=np.uint8),), {}
+    if op in ("row_dot", "row_divergences"):
+        return (), {"rows": most // given[0].shape[-1]}
+    if op == "ranked_mask":
+        low = 0.5 * share
+        return (low, low + (0.3, 0.0, 0.5)[trial % 3], 77 * trial), {}
     if op == "spread_rows":
         return (array("d", np.random.default_rng(trial).standard_normal(-(-most // _ROW))),), {"length": _ROW}
     return (), {}

@@ -27,7 +27,7 @@ from mergegraph.kernels import Tile
 from mergegraph.plan.plan import Compute, Plan
 from mergegraph.plan.program import SAMPLE_SHARE, Instruction, Place, Program
 
-SOURCES = ("pointwise.c", "scans.c")
+SOURCES = ("pointwise.c", "scans.c", "rows.c")
 COMPILERS = ("cc", "gcc", "clang")
 
 PAYS = 1 << 25
@@ -176,7 +176,7 @@ def _built(texts: Sequence[str]) -> list[Function]:
     with TemporaryDirectory(prefix="mergegraph-") as folder:
         source, library = Path(folder) / "loops.c", Path(folder) / "loops.so"
         source.write_text("\n".join([*kernels, *named, ""]), encoding="utf-8")
-        command = [_compiler(), *FLAGS, str(source), "-o", str(library)]
+        command = [_compiler(), *FLAGS, str(source), "-o", str(library), "-lm"]
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if ended.returncode:
             raise _failed(next(iter(ended.stderr.splitlines()), f"it ended with {ended.returncode}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ctypes import c_float
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import groupby
 from sys import byteorder
 
@@ -32,6 +33,13 @@ PARTIAL = frozenset({"magnitude_histogram", "magnitude_sample"})
 COUNTED = PARTIAL | {"magnitude_limit"}
 """Those of them that count in 32 bits."""
 
+WHOLE = frozenset({"row_dot", "row_divergences", "ranked_mask"})
+"""The reductions and scans of whole rows that C has too. Each is a function of its own, for tiles of such."""
+
+SIGNATURE = """\
+void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys, const double *densities,
+          void *const *states)"""
+
 C_TYPES = {"float64": "double", "float32": "float", "float16": "u16", "bfloat16": "u16"}
 
 
@@ -55,14 +63,17 @@ class Loop:
 
 
 def cut(phase: Phase, program: Program) -> Iterator[Instruction | Loop]:
-    """Yield the instructions of a phase in order, where two or more that C can express follow each other as loops."""
+    """Yield the instructions of a phase in order, where C has them as loops: one for those that follow each other."""
     needed = _needed_after(phase.tiles)
-    for expressible, group in groupby(enumerate(phase.tiles), lambda item: _expressible(item[1], program)):
+    for kind, group in groupby(enumerate(phase.tiles), lambda item: _kind(item[1], program)):
         items = list(group)
+        if kind is not _Kind.STRIPS:
+            yield from (_whole(x) if kind is _Kind.ROWS else x for _, x in items)
+            continue
         for start in range(0, len(items), LONGEST):
             part = items[start : start + LONGEST]
             instructions = [instruction for _, instruction in part]
-            if expressible and (len(part) > 1 or instructions[0].op in SCANNED):
+            if len(part) > 1 or instructions[0].op in SCANNED:
                 yield _Writer(program).loop(instructions, needed[part[-1][0]])
             else:
                 yield from instructions
@@ -78,20 +89,38 @@ def _needed_after(instructions: Sequence[Instruction]) -> list[frozenset[Place]]
     return found[::-1]
 
 
-def _expressible(instruction: Instruction, program: Program) -> bool:
-    """Tell whether C has the operation, on these types."""
-    if instruction.op in SCANNED or instruction.op == DRAW:
-        tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
-        narrow = instruction.op not in COUNTED or program.elements < 1 << 31
-        return narrow and all(_dtype(x, program) is FLOAT32 for x in tiles if isinstance(x, Place))
-    if instruction.op not in POINTWISE or OPS[instruction.op].kernel is not None:
-        return False
+class _Kind(Enum):
+    """How C has an instruction: on strips of a tile, with others, or on whole rows, alone."""
+
+    STRIPS = "strips"
+    ROWS = "rows"
+
+
+def _kind(instruction: Instruction, program: Program) -> _Kind | None:
+    """Return how C has the operation on these types, None if it does not."""
+    op = instruction.op
     tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
     dtypes = [_dtype(x, program) for x in tiles if isinstance(x, Place)]
-    if instruction.op != "cast":
-        return all(dtype is FLOAT32 for dtype in dtypes)
-    # Casts go by way of float32: from float64 to 16 bits there would be two roundings.
-    return dtypes[0] is not FLOAT64 or dtypes[1] is FLOAT32
+    narrow = all(dtype is FLOAT32 for dtype in dtypes)
+    if op in WHOLE:
+        return _Kind.ROWS if narrow else None
+    if op in SCANNED or op == DRAW:
+        known = narrow and (op not in COUNTED or program.elements < 1 << 31)
+    elif op == "cast":
+        # Casts go by way of float32: from float64 to 16 bits there would be two roundings.
+        known = dtypes[0] is not FLOAT64 or dtypes[1] is FLOAT32
+    else:
+        known = narrow and op in POINTWISE and OPS[op].kernel is None
+    return _Kind.STRIPS if known else None
+
+
+def _whole(scan: Instruction) -> Loop:
+    """Return the function of an instruction on tiles of whole rows."""
+    places = tuple(x for x in (scan.out, *scan.inputs) if isinstance(x, Place) and _is_tile(x))
+    given = ", ".join(["states[0]", *(f"places[{i}]" for i in range(len(places)))])
+    text = f"{SIGNATURE} {{\n  struct strip strip = {{start, count, 0, count}};\n  scan_{scan.op}({given}, strip);\n}}"
+    stored = tuple(x for x in places if x == scan.out)
+    return Loop((scan,), places, (FLOAT32,) * len(places), stored, (), (), (scan,), text)
 
 
 def _dtype(place: Place, program: Program) -> Dtype:
@@ -260,8 +289,7 @@ class _Writer:
         draws = range(len(self.draws))
         return "\n".join(
             [
-                "void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys,",
-                "          const double *densities, void *const *states) {",
+                f"{SIGNATURE} {{",
                 *(f"  {C_TYPES[dtype.name]} *restrict {x} = places[{i}];" for i, (x, dtype) in enumerate(types)),
                 *(f"  const float {name} = numbers[{i}];" for i, name in enumerate(self.scalars.values())),
                 *(f"  {value.type} s_{value.name}[STRIP];" for value in self.kept),

@@ -188,7 +188,7 @@ class _Run:
             kernels[scan].take_back(state)
 
     def _lend(self, scan: Instruction, phase: Phase, kernels: dict[Instruction, Any]) -> Structure:
-        return lend(scan, kernels[scan], SAMPLE_SHARE if self._in_part(scan, phase) else 1)
+        return lend(scan, kernels[scan], SAMPLE_SHARE if self._in_part(scan, phase) else 1, self.program.row)
 
     def _in_part(self, scan: Instruction, phase: Phase) -> bool:
         """Tell whether a reduction is shown a part of each tile, since it is content with a sample."""

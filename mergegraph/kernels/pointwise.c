@@ -65,15 +65,18 @@ INLINE struct draw drawn(u64 key, double density, i64 start) {
   return found;
 }
 
-INLINE float op_random_mask(struct draw draw, u32 place) {
+INLINE i32 hashed(struct draw draw, u32 place) {
   u32 hash = place ^ place >> 16;
   hash *= 0x7feb352du;
   hash ^= hash >> 15;
   hash *= 0x846ca68bu;
   hash ^= hash >> 16;
   u32 x = (((hash & 0xffff0000u) | place) ^ draw.flipped) * draw.factor;
-  x = (x ^ x >> 15) * 0x846ca68bu;
-  return ((i32)x <= (i32)draw.limit) & draw.any ? 1.0f : 0.0f;
+  return (i32)((x ^ x >> 15) * 0x846ca68bu);
+}
+
+INLINE float op_random_mask(struct draw draw, u32 place) {
+  return (hashed(draw, place) <= (i32)draw.limit) & draw.any ? 1.0f : 0.0f;
 }
 
 /* Casts go by way of float32. They round to nearest, ties to even; to a narrower type any NaN becomes the default one. */

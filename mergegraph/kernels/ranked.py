@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, c_int64, c_uint64
 from typing import Any
 
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import raw
+from mergegraph.kernels.bits import INFINITY, raw
 from mergegraph.kernels.random import RandomBits, below, bound
 from mergegraph.kernels.tile import Tile
 
 _MOST = (1 << 32) - 1
+
+
+class RankedState(Structure):
+    """The bounds of the bits, how they become steps, the length of a row, and the key."""
+
+    _fields_ = (
+        *(("low", c_int64), ("high", c_int64), ("factor", c_int64), ("first", c_int64)),
+        *(("length", c_int64), ("key", c_uint64)),
+    )
 
 
 class RankedMask:
@@ -26,6 +36,7 @@ class RankedMask:
         low, high, key = scalars
         self._low = min(bound(low), _MOST)
         self._high = min(max(bound(high), self._low), _MOST)
+        self._key = key
         self._bits = RandomBits(key)
 
     def update(self, tile: Tile, out: torch.Tensor, x: torch.Tensor) -> None:
@@ -41,16 +52,28 @@ class RankedMask:
             kept.raw[undecided] = _comes_after(patterns, index, steps, length)
             flat[part].copy_(kept.ones)
 
+    def lend(self, length: int) -> RankedState:
+        """Return the state for tiles that C writes, with rows of `length` elements."""
+        half = 1 << 31
+        return RankedState(self._low - half, self._high - half, *self._stepping(length), length, self._key)
+
+    def take_back(self, state: RankedState) -> None:
+        """Take over the state: it is as it was."""
+
     def _steps(self, bits: Any, length: int) -> Any:
         """Turn bits between the bounds into numbers from 1 to m − 1."""
-        factor = ((length - 1) << 32) // max(1, self._high - self._low)
-        first = (1 << 32) - (self._low - (1 << 31)) * factor
+        factor, first = self._stepping(length)
         steps = bits.astype(np.int64) if isinstance(bits, np.ndarray) else bits.long()
         steps *= factor
-        # Either may leave the range of int64, and come back.
-        steps += (first + (1 << 63)) % (1 << 64) - (1 << 63)
+        steps += first
         steps >>= 32
         return steps
+
+    def _stepping(self, length: int) -> tuple[int, int]:
+        """Return what bits are multiplied with, and what is added: modulo 2⁶⁴, which they leave and come back to."""
+        factor = ((length - 1) << 32) // max(1, self._high - self._low)
+        first = (1 << 32) - (self._low - (1 << 31)) * factor
+        return factor, (first + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _indices(marks: Any) -> Any:
@@ -69,6 +92,6 @@ def _comes_after(patterns: Any, index: Any, steps: Any, length: int) -> Any:
     other += index
     around = other >= end
     other -= around * length
-    here, there = patterns.take(index), patterns.take(other)
+    here, there = (patterns.take(places).clip(max=INFINITY) for places in (index, other))
     there -= around.view(np.int8 if isinstance(around, np.ndarray) else torch.int8)
     return here > there

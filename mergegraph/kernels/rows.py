@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from ctypes import Structure, addressof, c_double, c_int64, c_void_p
 
 import numpy as np
 import torch
@@ -24,6 +25,12 @@ _COLUMNS = 256
 """How many sums a long row is brought to in float32."""
 
 
+class RowDotState(Structure):
+    """Where the sums go, and how long a row is."""
+
+    _fields_ = (("found", c_void_p), ("length", c_int64))
+
+
 class RowDot:
     """Adds up the products of the elements of each row; in float64 they are exact."""
 
@@ -37,6 +44,17 @@ class RowDot:
     def result(self) -> array[float]:
         """Return the sum of each row."""
         return self._found
+
+    def lend(self, length: int) -> RowDotState:
+        """Return the state for tiles that C takes in, with rows of `length` elements."""
+        return RowDotState(_address(self._found), length)
+
+    def take_back(self, state: RowDotState) -> None:
+        """Take over the state: C has written the sums."""
+
+
+def _address(numbers: array[float]) -> int:
+    return addressof((c_double * len(numbers)).from_buffer(numbers)) if numbers else 0
 
 
 def _put(found: array[float], tile: Tile, rows: torch.Tensor, values: list[float]) -> None:
@@ -93,6 +111,12 @@ def _added(values: torch.Tensor) -> torch.Tensor:
     return values[:, 0]
 
 
+class DivergencesState(Structure):
+    """Where the divergences go, as `exp(KL) − 1`, where C works, and how long a row is."""
+
+    _fields_ = (("found", c_void_p), ("narrow", c_void_p), ("wide", c_void_p), ("length", c_int64))
+
+
 class RowDivergences:
     """Takes the Kullback–Leibler divergence of the softmax of each row of `b` from that of `a`."""
 
@@ -114,6 +138,16 @@ class RowDivergences:
     def result(self) -> array[float]:
         """Return the divergence of each row."""
         return self._found
+
+    def lend(self, length: int) -> DivergencesState:
+        """Return the state for tiles that C takes in, with rows of `length` elements."""
+        narrow, wide = torch.empty(3 * length), torch.empty(4 * length, dtype=torch.float64)
+        self._rooms = [narrow, wide]
+        return DivergencesState(_address(self._found), narrow.data_ptr(), wide.data_ptr(), length)
+
+    def take_back(self, state: DivergencesState) -> None:
+        """Take over the state after the last tile."""
+        self._found = array("d", map(math.log1p, self._found))
 
 
 def _near(

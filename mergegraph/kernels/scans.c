@@ -57,6 +57,12 @@ INLINE void scan_count(struct count *restrict state, const float *restrict mask,
   state->count += count;
 }
 
+/* The bits of a magnitude; those of NaN differ between CPUs, and become those of infinity. */
+INLINE i32 magnitude_of(float x) {
+  i32 found = (i32)(bits(x) & 0x7fffffff);
+  return found < 0x7f800000 ? found : 0x7f800000;
+}
+
 /* magnitude.py, MagnitudeHistogram: of each tile one part in so many. */
 struct histogram { i32 *counts; i64 parts; };
 
@@ -66,12 +72,6 @@ INLINE void scan_magnitude_histogram(struct histogram *restrict state, const flo
 }
 
 #define scan_magnitude_sample scan_magnitude_histogram
-
-/* The bits of a magnitude; those of NaN differ between CPUs, and become those of infinity. */
-INLINE i32 magnitude_of(float x) {
-  i32 found = (i32)(bits(x) & 0x7fffffff);
-  return found < 0x7f800000 ? found : 0x7f800000;
-}
 
 /* limit.py, MagnitudeLimit */
 struct limit { i64 low, width, above, within, nonfinite; i32 *counts; };
