@@ -88,8 +88,10 @@ def _same_after(loop: Loop, given: Tiles, call: Call, trial: int, length: int) -
     value = _values(loop, trial)
     twins: Twins = {}
     states: list[Structure] = []
-    row = next(iter(given.values())).shape[-1] if given else length
-    start = _START // row * row
+    shape = next((x.shape for x in given.values()), (length,))
+    row = shape[-1]
+    # Sums begin with a block, tiles of whole rows with a row.
+    start = _START if len(shape) == 1 else _START // row * row
     for tile in (Tile(start, length), Tile(start + length, length)):
         expected = _interpreted(loop, given, tile, value, twins, trial)
         states = states or [lend(scan, twins[scan][1], _PARTS[trial % 2], row) for scan in loop.scans]
