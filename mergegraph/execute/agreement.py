@@ -70,8 +70,7 @@ def _agrees_on_rows(loop: Loop, call: Call, trial: int, row: int) -> bool:
         given = {place: x.nan_to_num(0.1).clamp(-width, width) for place, x in given.items()}
     if "ranked_mask" in (scan.op for scan in loop.scans):
         given = {place: x.abs() for place, x in given.items()}
-    with np.errstate(all="ignore"):
-        return _same_after(loop, {place: x[:count].view(-1, row) for place, x in given.items()}, call, trial, count)
+    return _same_after(loop, {place: x[:count].view(-1, row) for place, x in given.items()}, call, trial, count)
 
 
 def _given(loop: Loop, finite: bool) -> Tiles:

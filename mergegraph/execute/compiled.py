@@ -176,7 +176,7 @@ def _built(texts: Sequence[str]) -> list[Function]:
     with TemporaryDirectory(prefix="mergegraph-") as folder:
         source, library = Path(folder) / "loops.c", Path(folder) / "loops.so"
         source.write_text("\n".join([*kernels, *named, ""]), encoding="utf-8")
-        command = [_compiler(), *FLAGS, str(source), "-o", str(library), "-lm"]
+        command = [_compiler(), *FLAGS, str(source), "-lm", "-o", str(library)]
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if ended.returncode:
             raise _failed(next(iter(ended.stderr.splitlines()), f"it ended with {ended.returncode}"))

@@ -116,8 +116,9 @@ def _kind(instruction: Instruction, program: Program) -> _Kind | None:
 
 def _whole(scan: Instruction) -> Loop:
     """Return the function of an instruction on tiles of whole rows."""
-    places = tuple(x for x in (scan.out, *scan.inputs) if isinstance(x, Place) and _is_tile(x))
-    given = ", ".join(["states[0]", *(f"places[{i}]" for i in range(len(places)))])
+    tiles = [x for x in (scan.out, *scan.inputs) if isinstance(x, Place) and _is_tile(x)]
+    places = tuple(dict.fromkeys(tiles))
+    given = ", ".join(["states[0]", *(f"places[{places.index(x)}]" for x in tiles)])
     text = f"{SIGNATURE} {{\n  struct strip strip = {{start, count, 0, count}};\n  scan_{scan.op}({given}, strip);\n}}"
     stored = tuple(x for x in places if x == scan.out)
     return Loop((scan,), places, (FLOAT32,) * len(places), stored, (), (), (scan,), text)

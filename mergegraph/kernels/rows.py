@@ -93,7 +93,8 @@ def _averaged_sums(x: torch.Tensor) -> torch.Tensor:
     parts = x.view(len(x), -1, _COLUMNS)
     if library(x) is not np:
         return _row_sums(parts.sum(dim=1))
-    return torch.from_numpy(np.add.reduce(np.add.reduce(parts.numpy(), axis=1).astype(np.float64), axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return torch.from_numpy(np.add.reduce(np.add.reduce(parts.numpy(), axis=1).astype(np.float64), axis=1))
 
 
 def _added(values: torch.Tensor) -> torch.Tensor:
@@ -102,7 +103,8 @@ def _added(values: torch.Tensor) -> torch.Tensor:
     numpy adds contiguous rows by eights and pairs, the same with and without vectors; elsewhere rows are halved.
     """
     if library(values) is np:
-        return torch.from_numpy(np.add.reduce(values.numpy(), axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return torch.from_numpy(np.add.reduce(values.numpy(), axis=1))
     size = values.shape[1]
     while size > 1:
         half = (size + 1) // 2

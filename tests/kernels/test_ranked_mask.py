@@ -28,7 +28,7 @@ def by_definition(x, start, key, low=LOW, high=HIGH):
     length = x.shape[1]
     found = np.zeros(x.shape)
     for row, values in enumerate(x):
-        order = [(math.inf if math.isnan(v) else abs(float(v)), math.isnan(v), i) for i, v in enumerate(values)]
+        order = [(math.inf if math.isnan(v) else abs(float(v)), i) for i, v in enumerate(values)]
         for i in range(length):
             bits = _random_bits(key, start + row * length + i) + 2**31
             step = 1 + ((bits - low) * (((length - 1) << 32) // (high - low)) >> 32)
@@ -67,7 +67,7 @@ def test_the_probability_grows_evenly_with_the_rank(x):
     length, runs = x.shape[1], 60_000
     kept = mask(np.repeat(x, runs, axis=0)).mean(axis=0)
     size = [math.inf if np.isnan(v) else abs(v) for v in x[0]]
-    order = sorted(range(length), key=lambda i: (size[i], np.isnan(x[0, i]), i))
+    order = sorted(range(length), key=lambda i: (size[i], i))
     p = np.empty(length)
     p[order] = LOW + (HIGH - LOW) * np.arange(length) / (length - 1)
     assert np.abs((kept - p) / np.sqrt(p * (1 - p) / runs)).max() < 4.5
