@@ -5,7 +5,7 @@ double log(double);
 
 /* numpy's sum of contiguous numbers: eight at a time, and halves of what is longer than 128. */
 #define PAIRWISE(name, type, value)                                                                  \
-  static double name(const type *x, const type *y, i64 n) {                                          \
+  __attribute__((noinline)) static double name(const type *x, const type *y, i64 n) {                                          \
     double found[8];                                                                                 \
     if (n < 8) {                                                                                     \
       double few = 0.0;                                                                              \
@@ -122,40 +122,29 @@ INLINE double exponential_double(double x) {
   return series_double(x, 0, 13) * scale;
 }
 
-#define LANES 16
+/* A whole number that orders as the float does, beyond the infinities NaN; and back. */
+INLINE i32 ordered(float x) { i32 y = (i32)bits(x); return y ^ (y >> 31 & 0x7fffffff); }
+INLINE float disordered(i32 y) { return number((u32)(y ^ (y >> 31 & 0x7fffffff))); }
 
 /* The largest and the smallest of a row; NaN if there is one. */
 INLINE void extremes(const float *x, i64 length, float *most, float *least) {
-  float high[LANES], low[LANES];
-  i32 nan[LANES] = {0};
-  i64 at = 0;
-  for (i32 j = 0; j < LANES; j++) high[j] = -__builtin_inff(), low[j] = __builtin_inff();
-  for (; at + LANES <= length; at += LANES)
-    for (i32 j = 0; j < LANES; j++) {
-      float value = x[at + j];
-      high[j] = value > high[j] ? value : high[j];
-      low[j] = value < low[j] ? value : low[j];
-      nan[j] |= value != value;
-    }
-  for (; at < length; at++) {
-    high[0] = x[at] > high[0] ? x[at] : high[0];
-    low[0] = x[at] < low[0] ? x[at] : low[0];
-    nan[0] |= x[at] != x[at];
+  const i32 infinity = 0x7f800000;
+  i32 high = ordered(x[0]), low = high;
+  for (i64 i = 0; i < length; i++) {
+    i32 value = ordered(x[i]);
+    high = value > high ? value : high;
+    low = value < low ? value : low;
   }
-  for (i32 j = 1; j < LANES; j++) {
-    high[0] = high[j] > high[0] ? high[j] : high[0];
-    low[0] = low[j] < low[0] ? low[j] : low[0];
-    nan[0] |= nan[j];
-  }
-  *most = nan[0] ? __builtin_nanf("") : high[0];
-  *least = nan[0] ? __builtin_nanf("") : low[0];
+  const i32 nan = high > infinity || low < ~infinity;
+  *most = nan ? __builtin_nanf("") : disordered(high);
+  *least = nan ? __builtin_nanf("") : disordered(low);
 }
 
 #define WRITE_SERIES(out, x, first, last) \
   for (i64 i = 0; i < length; i++) out[i] = series_float(x[i], first, last);
 
 /* rows.py, _softmax_weights */
-static void softmax_weights(const float *a, float *restrict out, float *restrict x, i64 length) {
+__attribute__((noinline)) static void softmax_weights(const float *a, float *restrict out, float *restrict x, i64 length) {
   float top, low;
   extremes(a, length, &top, &low);
   const float width = top - low, middle = (top + low) / 2.0f;
@@ -167,8 +156,8 @@ static void softmax_weights(const float *a, float *restrict out, float *restrict
   if (width <= 0.2f) WRITE_SERIES(out, x, 0, 4) else WRITE_SERIES(out, x, 0, 6)
 }
 
-/* rows.py, _far */
-static double far(const float *a, const float *b, double *room, i64 length) {
+/* rows.py, _far: of few rows, and not worth the time to make it fast. */
+__attribute__((cold, noinline)) static double far(const float *a, const float *b, double *room, i64 length) {
   double *logarithm = room, *apart = logarithm + length, *weights = apart + length, *terms = weights + length;
   float top, low;
   extremes(a, length, &top, &low);
