@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -14,12 +14,13 @@ from mergegraph.checkpoint.files import opened, read_small, unreadable
 from mergegraph.checkpoint.header import Entry, Header, read_header
 from mergegraph.checkpoint.jsontext import parse_object
 from mergegraph.checkpoint.weights import ADAPTER
-from mergegraph.diagnostics import Diagnostic, MergeGraphError, escape, listed
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, did_you_mean, escape, listed
 from mergegraph.write import journal
 from mergegraph.write.digest import digest
 from mergegraph.write.files import digest_range
 from mergegraph.write.manifest import FORMAT, InputFile, InputModel
 from mergegraph.write.os import REAL
+from mergegraph.write.partial import leftovers
 from mergegraph.write.refusals import MANIFEST_NAME
 
 MAX_MANIFEST = 1_000_000_000
@@ -27,6 +28,10 @@ Report: TypeAlias = Callable[[int, str], None]
 """Is told of every number of bytes read, and of which tensor or file."""
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth")
+_AGAIN = "copy the output again, or run its recipe with `--overwrite`: equal inputs and versions give equal bytes"
+_WHICH = "give the folder that the recipe's `save` names, or the OUT of its `run`"
+_REMOVE = "move them elsewhere: programs that load the folder may take them for the model's"
+_ON_PURPOSE = "if you changed it on purpose, leave it: the weights are checked apart from it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,57 @@ def _nobody(_count: int, _name: str) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest of an output. MergeGraphError (MG620, MG621) if it has none, or one that can't be read."""
-    if any(os.path.lexists(folder / journal.NAME) for folder in (path, path.parent)):
+    if _is_unfinished(path):
         raise _error("MG620", "this output is not finished", path, "continue the run that began it with `--resume`")
     place = path / MANIFEST_NAME
     if not os.path.lexists(place):
-        raise _error("MG620", f"there is no `{MANIFEST_NAME}` here: this is no finished output of MergeGraph", path)
-    manifest = _parse(parse_object(read_small(place, MAX_MANIFEST, "manifest"), "manifest", place))
+        raise _no_output(path)
+    try:
+        value = parse_object(read_small(place, MAX_MANIFEST, "manifest"), "manifest", place)
+    except MergeGraphError as error:
+        raise MergeGraphError(*(replace(d, help=(*d.help, _AGAIN)) for d in error.diagnostics)) from error
+    manifest = _parse(value)
     if manifest is None:
-        raise _error("MG621", "this version of MergeGraph can't read the manifest", place)
+        raise _other_form(value, place)
     return manifest
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Tell whether an output is growing here, or beside a path where there is nothing yet."""
+    if any(os.path.lexists(folder / journal.NAME) for folder in (path, path.parent)):
+        return True
+    return not os.path.lexists(path) and path.parent.is_dir() and bool(leftovers(REAL, path))
+
+
+def _no_output(path: Path) -> MergeGraphError:
+    """Return the error of a path without a manifest, and where there may be one."""
+    if not os.path.lexists(path):
+        near = did_you_mean(path.name, _listdir(path.parent))
+        return _error("MG620", "nothing has this path", path, *(near or (_WHICH,)))
+    if not path.is_dir():
+        return _error("MG620", "this is a file, and an output is a folder", path, _WHICH)
+    below = [name for name in _listdir(path) if os.path.lexists(path / name / MANIFEST_NAME)]
+    help = f"these folders in it are outputs: {listed(below)}" if below else _WHICH
+    return _error("MG620", f"there is no `{MANIFEST_NAME}` here: this is no finished output of MergeGraph", path, help)
+
+
+def _listdir(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _other_form(value: Mapping[str, Any], place: Path) -> MergeGraphError:
+    form = value.get("format")
+    if not isinstance(form, int) or form == FORMAT:
+        return _error("MG621", "the manifest is not as MergeGraph writes it", place, _AGAIN)
+    match value.get("versions"):
+        case {"mergegraph": str(version)}:
+            help = f"verify it with the version that wrote it: {escape(version)}"
+        case _:
+            help = "verify it with the version that wrote it"
+    return _error("MG621", f"the manifest is of format {form}, and this version reads format {FORMAT}", place, help)
 
 
 def _parse(value: Mapping[str, Any]) -> Manifest | None:
@@ -120,7 +167,8 @@ def _check_input(model: InputModel, folder: Path) -> Iterator[Diagnostic]:
     changed = [file.name for file in model.files if (file.name, file.size, file.header_sha256) not in found]
     if changed:
         message = f"files of the input `{place}` are not those that were merged: {listed(changed)}"
-        yield Diagnostic("MG681", message, place=str(checkpoint.root or checkpoint.files[0].path))
+        help = ("the output itself is as it was written; run its recipe again to merge what is there now",)
+        yield Diagnostic("MG681", message, place=str(checkpoint.root or checkpoint.files[0].path), help=help)
 
 
 def _opened(model: InputModel, folder: Path) -> Checkpoint:
@@ -151,11 +199,11 @@ def _findings(path: Path, manifest: Manifest, report: Report) -> Iterator[Diagno
     for name, (size, expected) in sorted(manifest.shards.items()):
         yield from _check_shard(path / name, size, expected, tensors, report)
     if tensors:
-        yield _finding("MG622", f"no intact file holds these tensors: {listed(sorted(tensors))}", path)
+        yield _finding("MG622", f"no intact file holds these tensors: {listed(sorted(tensors))}", path, _AGAIN)
     known = manifest.shards.keys() | manifest.files.keys()
     unknown = [name for name in sorted(os.listdir(path)) if name.endswith(_WEIGHTS) and name not in known]
     if unknown:
-        yield _finding("MG624", f"the manifest does not know these weights: {listed(unknown)}", path)
+        yield _finding("MG624", f"the manifest does not know these weights: {listed(unknown)}", path, _REMOVE)
 
 
 def _check_file(place: Path, size: int, expected: str) -> Iterator[Diagnostic]:
@@ -165,7 +213,7 @@ def _check_file(place: Path, size: int, expected: str) -> Iterator[Diagnostic]:
         yield _unreadable(place, error)
         return
     if digest(data) != expected:
-        yield _finding("MG623", f"`{escape(place.name)}` has changed since it was written", place)
+        yield _finding("MG623", f"`{escape(place.name)}` has changed since it was written", place, _ON_PURPOSE, _AGAIN)
 
 
 def _check_shard(
@@ -178,7 +226,7 @@ def _check_shard(
         yield _unreadable(place, error)
         return
     if header.file_bytes != size or f"sha256:{header.sha256}" != expected:
-        yield _finding("MG623", f"the header of `{escape(place.name)}` has changed since it was written", place)
+        yield _finding("MG623", f"the header of `{escape(place.name)}` has changed since it was written", place, _AGAIN)
         return
     try:
         changed = [entry.name for entry, label in _digests(header, report) if tensors.pop(entry.name, None) != label]
@@ -186,7 +234,7 @@ def _check_shard(
         yield _unreadable(place, unreadable(place, error))
         return
     if changed:
-        yield _finding("MG623", f"these tensors have changed since they were written: {listed(changed)}", place)
+        yield _finding("MG623", f"these tensors have changed since they were written: {listed(changed)}", place, _AGAIN)
 
 
 def _digests(header: Header, report: Report) -> Iterator[tuple[Entry, str]]:
@@ -199,8 +247,8 @@ def _digests(header: Header, report: Report) -> Iterator[tuple[Entry, str]]:
 def _unreadable(place: Path, error: MergeGraphError) -> Diagnostic:
     first = error.diagnostics[0]
     if first.code == "MG501":
-        return _finding("MG622", f"`{escape(place.name)}` is missing", place)
-    return _finding("MG623", f"`{escape(place.name)}` has changed since it was written: {first.message}", place)
+        return _finding("MG622", f"`{escape(place.name)}` is missing", place, _AGAIN)
+    return _finding("MG623", f"`{escape(place.name)}` has changed since it was written: {first.message}", place, _AGAIN)
 
 
 def _finding(code: str, message: str, place: Path, *help: str) -> Diagnostic:

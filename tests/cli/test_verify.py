@@ -41,7 +41,8 @@ def test_a_changed_input_is_found(output, capsys):
     assert run(["verify", "out", "--inputs", "recipes"]) == 1
     assert capsys.readouterr().err == (
         "error[MG681]: files of the input `./a` are not those that were merged: `model.safetensors`\n"
-        "  --> recipes/a\n\n"
+        "  --> recipes/a\n"
+        "  = help: the output itself is as it was written; run its recipe again to merge what is there now\n\n"
     )
 
 
@@ -72,5 +73,6 @@ def test_adapters_are_inputs_too(tmp_path, monkeypatch, capsys):
     assert run(["verify", "out", "--inputs", "."]) == 1
     assert capsys.readouterr().err == (
         "error[MG681]: files of the input `./adapter` are not those that were merged: `adapter_config.json`\n"
-        "  --> adapter\n\n"
+        "  --> adapter\n"
+        "  = help: the output itself is as it was written; run its recipe again to merge what is there now\n\n"
     )

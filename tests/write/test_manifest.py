@@ -55,6 +55,11 @@ def found(path="out"):
     return "\n".join(map(render, verify_directory(Path(path))))
 
 
+HOW = "copy the output again, or run its recipe with `--overwrite`: equal inputs and versions give equal bytes"
+AGAIN = f"\n  = help: {HOW}"
+EDITED = "\n  = help: if you changed it on purpose, leave it: the weights are checked apart from it" + AGAIN
+
+
 def edit(path, change):
     manifest = json.loads(Path(path).read_bytes())
     change(manifest)
@@ -130,7 +135,9 @@ def test_a_changed_byte_of_a_tensor_is_found(name, where):
     write_output()
     slot, file = LAYOUT.slot(name), LAYOUT.shards[LAYOUT.shard_of[name]].file
     flip(f"out/{file}", slot.offset if where == "first" else slot.offset + slot.nbytes - 1)
-    assert found() == (f"error[MG623]: these tensors have changed since they were written: `{name}`\n  --> out/{file}")
+    assert found() == (
+        f"error[MG623]: these tensors have changed since they were written: `{name}`\n  --> out/{file}{AGAIN}"
+    )
 
 
 def test_everything_that_is_wrong_is_listed():
@@ -143,18 +150,19 @@ def test_everything_that_is_wrong_is_listed():
     save_file({"x": ARRAYS["a"]}, "out/extra.safetensors")
     assert found() == (
         "error[MG622]: `config.json` is missing\n"
-        "  --> out/1_Pooling/config.json\n"
+        f"  --> out/1_Pooling/config.json{AGAIN}\n"
         "error[MG623]: `config.json` has changed since it was written\n"
-        "  --> out/config.json\n"
+        f"  --> out/config.json{EDITED}\n"
         f"error[MG622]: `{FIRST}` is missing\n"
-        f"  --> out/{FIRST}\n"
+        f"  --> out/{FIRST}{AGAIN}\n"
         f"error[MG623]: `{SECOND}` has changed since it was written: "
         "3 bytes after the last tensor belong to none\n"
-        f"  --> out/{SECOND}\n"
+        f"  --> out/{SECOND}{AGAIN}\n"
         "error[MG622]: no intact file holds these tensors: `a`, `b`, `z`\n"
-        "  --> out\n"
+        f"  --> out{AGAIN}\n"
         "error[MG624]: the manifest does not know these weights: `extra.safetensors`\n"
-        "  --> out"
+        "  --> out\n"
+        "  = help: move them elsewhere: programs that load the folder may take them for the model's"
     )
 
 
@@ -163,9 +171,9 @@ def test_another_valid_shard_in_the_place_of_one_is_found():
     save_file({"b": ARRAYS["b"]}, f"out/{FIRST}", {"format": "np"})
     assert found() == (
         f"error[MG623]: the header of `{FIRST}` has changed since it was written\n"
-        f"  --> out/{FIRST}\n"
+        f"  --> out/{FIRST}{AGAIN}\n"
         "error[MG622]: no intact file holds these tensors: `b`\n"
-        "  --> out"
+        f"  --> out{AGAIN}"
     )
 
 
@@ -176,17 +184,24 @@ def test_a_file_that_grew_is_not_read_to_its_end():
     assert found() == (
         "error[MG623]: `config.json` has changed since it was written: "
         "the file is 1,099,511,627,776 bytes long; at most 3 are read\n"
-        "  --> out/config.json"
+        f"  --> out/config.json{AGAIN}"
     )
 
 
-@pytest.mark.parametrize("place", ["nothing", "empty", "file"])
-def test_what_is_no_output_does_not_verify(place):
+WHICH = "  = help: give the folder that the recipe's `save` names, or the OUT of its `run`"
+EMPTY = "error[MG620]: there is no `mergegraph.json` here: this is no finished output of MergeGraph\n  --> "
+
+
+def test_what_is_no_output_does_not_verify():
     Path("empty").mkdir()
     Path("file").write_text("x")
-    assert found(place) == (
-        f"error[MG620]: there is no `mergegraph.json` here: this is no finished output of MergeGraph\n  --> {place}"
-    )
+    write_output()
+    assert found("nothing") == f"error[MG620]: nothing has this path\n  --> nothing\n{WHICH}"
+    assert found("otu") == "error[MG620]: nothing has this path\n  --> otu\n  = help: did you mean `out`?"
+    assert found("no/out") == f"error[MG620]: nothing has this path\n  --> no/out\n{WHICH}"
+    assert found("empty") == f"{EMPTY}empty\n{WHICH}"
+    assert found("file") == f"error[MG620]: this is a file, and an output is a folder\n  --> file\n{WHICH}"
+    assert found(".") == f"{EMPTY}.\n  = help: these folders in it are outputs: `out`"
 
 
 def test_a_partial_output_does_not_verify_even_when_only_the_rename_is_missing(monkeypatch):
@@ -195,7 +210,7 @@ def test_a_partial_output_does_not_verify_even_when_only_the_rename_is_missing(m
     monkeypatch.setattr("mergegraph.write.directory.clean_up", lambda *_: None)
     write_output()
     (partial,) = {name for name in complete if ".partial-" in name and "lock" not in name}
-    for path in (partial, f"{partial}/model"):
+    for path in (partial, f"{partial}/model", "out"):
         assert found(path) == (
             "error[MG620]: this output is not finished\n"
             f"  --> {path}\n"
@@ -205,25 +220,31 @@ def test_a_partial_output_does_not_verify_even_when_only_the_rename_is_missing(m
     assert found() == ""
 
 
+DAMAGED = "the manifest is not as MergeGraph writes it\n  --> out/mergegraph.json" + AGAIN
+NEWER = "the manifest is of format 2, and this version reads format 1\n  --> out/mergegraph.json\n  = help: "
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "text"),
     [
-        lambda m: m.update(format=2),
-        lambda m: m.update(shards=[]),
-        lambda m: m["shards"].update({"x": {"size": "1", "header": ""}}),
-        lambda m: m["files"].update({"../../etc/passwd": {"size": 1, "digest": ""}}),
-        lambda m: m["files"].update({"/etc/passwd": {"size": 1, "digest": ""}}),
-        lambda m: m["tensors"].update({"x": 1}),
-        lambda m: m.pop("files"),
+        (lambda m: m.update(format=2), NEWER + "verify it with the version that wrote it: 0.1.0"),
+        (lambda m: m.update(format=2, versions=0), NEWER + "verify it with the version that wrote it"),
+        (lambda m: m.update(format="1"), DAMAGED),
+        (lambda m: m.update(shards=[]), DAMAGED),
+        (lambda m: m["shards"].update({"x": {"size": "1", "header": ""}}), DAMAGED),
+        (lambda m: m["files"].update({"../../etc/passwd": {"size": 1, "digest": ""}}), DAMAGED),
+        (lambda m: m["files"].update({"/etc/passwd": {"size": 1, "digest": ""}}), DAMAGED),
+        (lambda m: m["tensors"].update({"x": 1}), DAMAGED),
+        (lambda m: m.pop("files"), DAMAGED),
     ],
 )
-def test_a_manifest_that_was_tampered_with_is_refused(change):
+def test_a_manifest_that_was_tampered_with_is_refused(change, text):
     write_output()
     edit("out/mergegraph.json", change)
-    assert found() == ("error[MG621]: this version of MergeGraph can't read the manifest\n  --> out/mergegraph.json")
+    assert found() == f"error[MG621]: {text}"
 
 
 def test_a_manifest_that_is_no_json_is_refused():
     write_output()
     Path("out/mergegraph.json").write_text("{")
-    assert found() == "error[MG506]: the manifest is not JSON at character 1\n  --> out/mergegraph.json"
+    assert found() == f"error[MG506]: the manifest is not JSON at character 1\n  --> out/mergegraph.json{AGAIN}"
