@@ -13,7 +13,10 @@ from mergegraph.merge import Options, merge
 from mergegraph.syntax.format import format_recipe
 
 CONFIGURATIONS = sorted(path.stem for path in golden.GOLDEN.glob("*.yml"))
-STUDY = Path(__file__).parent.parent / "fixtures" / "yaml" / "study"
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "yaml"
+WHOLE = sorted(path for folder in ("study", "published") for path in (FIXTURES / folder).glob("*.yml"))
+"""A published study, and the shapes of the examples that mergekit publishes; benchmarks/drop_in.py compares values."""
+LAYERS = {"passthrough": 48, "frankenmerge": 44}
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -28,11 +31,10 @@ def test_mergekit_agrees(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory):
-    """A folder with three models of 32 layers."""
+    """A folder with four models of 32 layers."""
     folder = tmp_path_factory.mktemp("family")
-    make_family(
-        folder, models=("base", "code", "math"), layers=32, hidden=8, intermediate=8, vocab=16, heads=2, kv_heads=1
-    )
+    names, sizes = ("base", "code", "math", "chat"), {"hidden": 8, "intermediate": 8, "vocab": 16}
+    make_family(folder, models=names, layers=32, heads=2, kv_heads=1, **sizes)
     return folder
 
 
@@ -42,15 +44,14 @@ def data(folder):
     return {path.name: path.read_bytes() for path in paths if path.name not in ("README.md", "mergegraph.json")}
 
 
-@pytest.mark.parametrize("path", sorted(STUDY.glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_imported_text_gives_the_same_bytes(path, family, tmp_path):
     written = Compilation(Source(path.name, path.read_text()), family)
     imported = Compilation(Source("imported.merge", format_recipe(written.syntax)), family)
     merge(written, tmp_path / "yaml", Options())
     merge(imported, tmp_path / "text", Options())
     assert data(tmp_path / "yaml") == data(tmp_path / "text")
-    layers = 48 if path.stem == "passthrough" else 32
-    assert f'"num_hidden_layers": {layers}' in (tmp_path / "yaml" / "config.json").read_text()
+    assert f'"num_hidden_layers": {LAYERS.get(path.stem, 32)}' in (tmp_path / "yaml" / "config.json").read_text()
     assert written.warnings() == ()
 
 
