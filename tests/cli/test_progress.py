@@ -9,6 +9,9 @@ import sys
 import pytest
 from families import make_family
 
+from mergegraph.cli import progress
+from mergegraph.cli.app import run
+
 RECIPE = 'save mean(model("./a"), model("./b")) to "out"\n'
 CHILD = """
 import sys
@@ -24,6 +27,20 @@ def folder(tmp_path):
     make_family(tmp_path, models=("a", "b"))
     (tmp_path / "mean.merge").write_text(RECIPE)
     return tmp_path
+
+
+@pytest.fixture
+def told(folder, monkeypatch, capsys):
+    """What a command prints to stdout, and into a log, line by line."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+
+    def tell(*arguments):
+        assert run([*arguments]) == 0
+        out, errors = capsys.readouterr()
+        return out, errors.splitlines()
+
+    return tell
 
 
 def on_a_terminal(folder, *arguments):
@@ -57,31 +74,25 @@ def test_a_terminal_gets_a_bar(folder):
     assert bars
     assert bars[-1][2].startswith(("model.", "lm_head"))
     assert re.match(r"out: read .* in .* s, peak memory .*planned", out)
+    assert "before" not in out
 
 
-def test_a_log_gets_lines_and_a_summary(folder):
-    def told(*arguments):
-        command = [sys.executable, "-c", CHILD, *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-
-    lines = told("run", "mean.merge", "--memory", "900MB").stderr.splitlines()
-    line = r"[\d.]+ k?B of 136 KB, [\d.]+ [kMG]?B/s, \d+ s left, memory [\d.]+ MB of 900 MB, \S+"
+def test_a_log_gets_lines_and_a_summary(told):
+    _, lines = told("run", "mean.merge", "--memory", "900MB")
+    line = r"[\d.]+ k?B of 136 KB, [\d.]+ [kMG]?B/s, \d+ s left, memory [\d.]+ [MG]B of 900 MB, \S+"
     assert lines
     assert all(re.fullmatch(line, found, re.IGNORECASE) for found in lines)
-    done = told("verify", "out")
-    assert done.stdout.startswith("out: complete, all checksums agree (21 tensors in 1 file, ")
-    last = done.stderr.splitlines()[-1]
-    assert re.fullmatch(r"47\.9 KB of 50 KB, .*B/s, 0 s left, memory [\d.]+ MB, model.norm.weight", last)
+    out, lines = told("verify", "out")
+    assert out.startswith("out: complete, all checksums agree (21 tensors in 1 file, ")
+    assert re.fullmatch(r"47\.9 KB of 50 KB, .*B/s, 0 s left, memory [\d.]+ [MG]B, model.norm.weight", lines[-1])
 
 
-def test_an_extraction_shows_how_far_it_is(folder):
+def test_an_extraction_shows_how_far_it_is(folder, told):
     command = ("extract-lora", "a", "--base", "b", "--rank", "4", "-o", "adapter")
     out, shown = on_a_terminal(folder, *command)
     assert re.search(r"extracting [━╸╺ ]+ *[\d.]+/[\d.]+ .?B .* base_model\.", shown)
     assert out.startswith("adapter: ")
-    arguments = [sys.executable, "-c", CHILD, *command, "--overwrite"]
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=True)
-    lines = done.stderr.splitlines()
+    _, lines = told(*command, "--overwrite")
     found = re.fullmatch(
         r"([\d.]+ .?B) of ([\d.]+ .?B), .*/s, 0 s left, memory [\d.]+ .?B of [\d.]+ .?B, base_model\..*", lines[-1]
     )
@@ -89,7 +100,7 @@ def test_an_extraction_shows_how_far_it_is(folder):
     assert found[1] == found[2]
 
 
-def test_a_resumed_run_tells_what_was_done_before(folder):
+def test_a_resumed_run_tells_what_was_done_before(folder, told):
     """The first run is killed when it has finished a tensor; the second counts from there on, and says so."""
     kill = """
 import os
@@ -105,13 +116,10 @@ directory.OutputDirectory.record = recorded
     words = ("run", "mean.merge", "--workers", "1", "--memory", "900MB")
     killed = subprocess.run([sys.executable, "-c", kill + CHILD, *words], cwd=folder, capture_output=True, text=True)
     assert killed.returncode == 9, killed.stderr
-    command = [sys.executable, "-c", CHILD, *words, "--resume"]
-    resumed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    assert resumed.stdout.endswith("; 4 of 21 units were done before\n")
+    out, lines = told(*words, "--resume")
+    assert out.endswith("; 4 of 21 units were done before\n")
     found = [
-        re.match(r"([\d.]+) k?B of 136 KB \(([\d.]+) KB were done before\), .*", line, re.IGNORECASE)
-        for line in resumed.stderr.splitlines()
+        re.match(r"([\d.]+) k?B of 136 KB \(([\d.]+) KB were done before\), .*", line, re.IGNORECASE) for line in lines
     ]
     assert found
     assert all(match and float(match[1]) > float(match[2]) for match in found)
-    assert "before" not in on_a_terminal(folder, *words, "--overwrite")[0]

@@ -1,18 +1,17 @@
 """A merge on a system that lacks what only Linux has, and what is asked of the page cache."""
 
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from elsewhere import assert_same_bytes_elsewhere
 from families import make_odd_family
 from merging import digest, run
 
 RECIPE = 'a = model("./a")\nb = model("./b")\nbase = model("./base")\nsave ties(a, b, base=base, density=0.5) to "out"'
 
-ELSEWHERE = """
+LACKING = """
 import os, pathlib
 for name in ("posix_fadvise", "posix_fallocate", "fdatasync", "sched_getaffinity", "copy_file_range"):
     delattr(os, name)
@@ -22,8 +21,6 @@ def elsewhere(path, *arguments, **keywords):
         raise FileNotFoundError(path)
     return read_text(path, *arguments, **keywords)
 pathlib.Path.read_text = elsewhere
-from mergegraph.cli import main
-main()
 """
 
 
@@ -36,11 +33,7 @@ def family(tmp_path_factory):
 
 
 def test_without_what_only_linux_has_the_bytes_are_the_same(family, tmp_path):
-    run(family, RECIPE, tmp_path / "here/out")
-    command = [sys.executable, "-c", ELSEWHERE, "run", str(family / "ties.merge"), str(tmp_path / "there/out")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert digest(tmp_path / "there/out") == digest(tmp_path / "here/out")
+    assert_same_bytes_elsewhere(family / "ties.merge", tmp_path, LACKING)
 
 
 def test_what_is_fetched_ahead_is_read_and_what_is_written_is_sent_to_the_disk(family, tmp_path, monkeypatch):

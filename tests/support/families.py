@@ -39,12 +39,16 @@ def make_family(
     kv_heads: int = 2,
     dtype: str = "bfloat16",
     tied: bool = False,
+    thin: bool = False,
     shards: int = 1,
     seed: int = 0,
     ties: bool = True,
 ) -> dict[str, Path]:
-    """Write Llama-shaped checkpoints that transformers loads; return each model's folder. The first is the base."""
-    model = Llama(layers, hidden, intermediate, vocab, heads, kv_heads, dtype, tied)
+    """Write Llama-shaped checkpoints that transformers loads, but `thin` ones; return each model's folder.
+
+    The first is the base.
+    """
+    model = Llama(layers, hidden, intermediate, vocab, heads, kv_heads, dtype, tied, thin)
     rng = np.random.default_rng(seed)
     base = {name: _base(rng, name, shape) for name, shape in model.shapes().items()}
     folders = {}

@@ -9,12 +9,17 @@ from pathlib import Path
 
 Shape = tuple[int, ...]
 
+THIN = ("input_layernorm", "self_attn.q_proj", "mlp.up_proj")
 BITS = {"bfloat16": 16, "float16": 16, "float32": 32}
 
 
 @dataclass(frozen=True)
 class Llama:
-    """Hold the sizes that decide every tensor of the architecture."""
+    """Hold the sizes that decide every tensor of the architecture.
+
+    A `thin` one has of each layer only its first norm, one matrix of the attention and one of the MLP: what costs a
+    merge of tiny models is the number of their tensors. transformers does not load it.
+    """
 
     layers: int = 2
     hidden: int = 32
@@ -24,6 +29,7 @@ class Llama:
     kv_heads: int = 2
     dtype: str = "bfloat16"
     tied: bool = False
+    thin: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -39,6 +45,9 @@ class Llama:
         return names if self.tied else names | {"lm_head.weight": (self.vocab, self.hidden)}
 
     def _layer(self) -> Iterator[tuple[str, Shape]]:
+        return (kind for kind in self._kinds() if not self.thin or kind[0].removesuffix(".weight") in THIN)
+
+    def _kinds(self) -> Iterator[tuple[str, Shape]]:
         keys = self.kv_heads * self.head_dim
         yield "input_layernorm.weight", (self.hidden,)
         yield "self_attn.q_proj.weight", (self.hidden, self.hidden)

@@ -34,7 +34,7 @@ def family(tmp_path_factory):
     """A folder with four models of 32 layers."""
     folder = tmp_path_factory.mktemp("family")
     names, sizes = ("base", "code", "math", "chat"), {"hidden": 8, "intermediate": 8, "vocab": 16}
-    make_family(folder, models=names, layers=32, heads=2, kv_heads=1, **sizes)
+    make_family(folder, models=names, layers=32, heads=2, kv_heads=1, thin=True, **sizes)
     return folder
 
 
