@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mergegraph.checkpoint.claims import overstated
+from mergegraph.checkpoint.claims import misstatements
 from mergegraph.checkpoint.extras import find_extras, inner_weights
 from mergegraph.checkpoint.faults import counted, fault, warning
 from mergegraph.checkpoint.files import read_small
@@ -177,7 +177,7 @@ def _in_folder(source: str, folder: Folder) -> Checkpoint:
         commit=None,
         stacks=stacks,
         extras=find_extras(folder),
-        warnings=(*findings, *overstated(config, stacks, folder.path)),
+        warnings=(*findings, *misstatements(config, tensors, stacks, folder.path)),
         folder=folder,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,11 @@ EMBEDDINGS = (
 )
 """What architectures call the module that turns tokens into vectors, the more telling names first."""
 
+NOT_TOKENS = re.compile(
+    r"(^|[._])(pos\w*|wpe|token_type\w*|segment\w*|norm\w*|ln_\w+|vision\w*|visual\w*|audio\w*)([._]|$)"
+)
+"""Names of tensors outside all layers that have no row for each token."""
+
 _SIDES = frozenset({"decoder", "language_model", "text_model"})
 
 
@@ -54,6 +60,11 @@ def tied_partner(name: str, names: Iterable[str], config: Mapping[str, Any]) -> 
 def is_head(name: str) -> bool:
     """Tell whether a tensor name is that of an output head's weight."""
     return _head_prefix(name) is not None
+
+
+def is_embedding(name: str) -> bool:
+    """Tell whether a tensor name is that of an input embedding's weight, outside all layers."""
+    return next(_ranks(name), None) is not None and not NOT_TOKENS.search(name)
 
 
 def says_tied(config: Mapping[str, Any], *, default: bool) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mergegraph.checkpoint.adapter_config import CONFIG
 from mergegraph.checkpoint.checkpoint import Checkpoint
+from mergegraph.checkpoint.claims import rows_instead
 from mergegraph.checkpoint.files import read_small
 from mergegraph.checkpoint.layers import split_layer
 from mergegraph.checkpoint.licence import licence_of
-from mergegraph.checkpoint.tied import is_head
+from mergegraph.checkpoint.tied import is_head, says_tied, tied_partner
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Diagnostic
+from mergegraph.diagnostics import Diagnostic, escape
 from mergegraph.ir.node import Node
 from mergegraph.lower.names import Namer
 from mergegraph.outputs.identity import input_model, versions
@@ -48,14 +49,18 @@ def small_files(
     if index in compilation.extracted:
         files = {CONFIG: adapter_config(_adapted(compilation, index))}
     else:
-        files, warnings = _files_of_model(compilation, index, shards, read)
+        files, warnings = _files_of_model(compilation, index, shards, digests, read)
     files[CARD_NAME] = _card(compilation, index, title)
     files[MANIFEST_NAME] = _manifest(compilation, compilation.recipe.saves[index], shards, digests, files)
     return files, warnings
 
 
 def _files_of_model(
-    compilation: Compilation, index: int, shards: Layout, read: Callable[[Path], bytes]
+    compilation: Compilation,
+    index: int,
+    shards: Layout,
+    digests: Mapping[str, str],
+    read: Callable[[Path], bytes],
 ) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
     save = compilation.recipe.saves[index]
     donor = compilation.checkpoints[save.config]
@@ -67,14 +72,16 @@ def _files_of_model(
         lost: list[str] = []
         if tokens is not None and alignment.joined is not None:
             found, lost = renumbered(donor.config, tokens, alignment.joined)
+        aligned, parted = save.vocabulary.exact or alignment.gathers, _parted(donor, digests)
         config = merged_config(
             found,
             dtype=main_dtype(shards, compilation, index),
             stacks=_stacks(compilation, save, donor),
-            tied=_tied(shards, donor),
-            vocab_size=alignment.rows if save.vocabulary.exact or alignment.gathers else None,
+            tied=False if parted or _has_new_head(shards, donor) else None,
+            vocab_size=alignment.rows if aligned else rows_instead(donor.config, donor.tensors),
         )
-        files["config.json"], warnings = config.data, (*config.warnings, *([lost_warning(lost)] if lost else ()))
+        files["config.json"] = config.data
+        warnings = (*config.warnings, *map(_parted_warning, parted), *([lost_warning(lost)] if lost else ()))
     return files, warnings
 
 
@@ -147,10 +154,24 @@ def read_extra(path: Path) -> bytes:
     return read_small(path, MAX_EXTRA_BYTES, "file beside the weights")
 
 
-def _tied(shards: Layout, donor: Checkpoint) -> bool | None:
-    """Return False where the output has a head of its own that the donor lacks, None where nothing has changed."""
-    heads = [name for name in shards.shard_of if is_head(name)]
-    return False if any(name not in donor.tensors for name in heads) else None
+def _has_new_head(shards: Layout, donor: Checkpoint) -> bool:
+    """Tell whether the output has a head of its own that the donor lacks."""
+    return any(is_head(name) and name not in donor.tensors for name in shards.shard_of)
+
+
+def _parted(donor: Checkpoint, digests: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the heads of an output that differ from the embedding that the donor's configuration ties them to."""
+    if not says_tied(donor.config, default=False):
+        return []
+    heads = ((name, tied_partner(name, digests, donor.config)) for name in digests if is_head(name))
+    return [(head, other) for head, other in heads if other and digests[head] != digests[other]]
+
+
+def _parted_warning(pair: tuple[str, str]) -> Diagnostic:
+    head, other = map(escape, pair)
+    message = f"`{head}` is not what `{other}` is, to which `config.json` tied it: `tie_word_embeddings` is false now"
+    help = "it is loaded as it is; where both should be one, take them by `select` from a model in which they are"
+    return Diagnostic("MG632", message, help=(help,), severity="warning")
 
 
 def _stacks(compilation: Compilation, save: Save, donor: Checkpoint) -> list[Stack]:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
+from mergegraph.checkpoint.claims import configured_tokens
 from mergegraph.checkpoint.layers import split_layer
-from mergegraph.checkpoint.tied import EMBEDDINGS, is_head
-
-_NOT_TOKENS = re.compile(
-    r"(^|[._])(pos\w*|wpe|token_type\w*|segment\w*|norm\w*|ln_\w+|vision\w*|visual\w*|audio\w*)([._]|$)"
-)
-_NOT_TEXT = {"vision_config", "audio_config", "visual_config"}
+from mergegraph.checkpoint.tied import EMBEDDINGS, NOT_TOKENS, is_head
 
 
 def vocabulary_tensors(checkpoint: Checkpoint) -> frozenset[str]:
@@ -25,8 +17,8 @@ def vocabulary_tensors(checkpoint: Checkpoint) -> frozenset[str]:
     prefixes = [stack.prefix for stack in checkpoint.stacks]
     outside = [t for name, t in checkpoint.tensors.items() if split_layer(name, prefixes) is None and _fits(t)]
     named = {tensor.name for tensor in outside if len(tensor.shape) == 2 and _named(tensor.name)}
-    counts = {tensor.shape[0] for tensor in outside if tensor.name in named} | set(_configured(checkpoint.config))
-    others = {t.name for t in outside if t.shape[0] in counts and not _NOT_TOKENS.search(t.name) and _is_one(t)}
+    counts = {tensor.shape[0] for tensor in outside if tensor.name in named} | set(configured_tokens(checkpoint.config))
+    others = {t.name for t in outside if t.shape[0] in counts and not NOT_TOKENS.search(t.name) and _is_one(t)}
     return frozenset(named | others)
 
 
@@ -35,7 +27,7 @@ def _fits(tensor: Tensor) -> bool:
 
 
 def _named(name: str) -> bool:
-    if _NOT_TOKENS.search(name):
+    if NOT_TOKENS.search(name):
         return False
     return is_head(name) or name.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS
 
@@ -43,12 +35,3 @@ def _named(name: str) -> bool:
 def _is_one(tensor: Tensor) -> bool:
     """Tell whether a tensor may be one by its axes: a vector only as a bias, a matrix unless it is square."""
     return tensor.shape[0] != tensor.shape[1] if len(tensor.shape) == 2 else tensor.name.endswith("bias")
-
-
-def _configured(config: Mapping[str, Any]) -> Iterator[int]:
-    """Yield the numbers of tokens that a configuration gives for text."""
-    for key, value in config.items():
-        if key == "vocab_size" and type(value) is int:
-            yield value
-        elif isinstance(value, Mapping) and key.endswith("_config") and key not in _NOT_TEXT:
-            yield from _configured(value)

@@ -15,6 +15,8 @@ import transformers as hf
 from families import as64, read_model
 from merging import run
 
+from mergegraph.checkpoint.checkpoint import open_checkpoint
+
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
 TEXT = {**SMALL, "vocab_size": 99, "num_hidden_layers": 2, "max_position_embeddings": 24}
 EXPERTS = {**TEXT, "num_key_value_heads": 2, "num_experts_per_tok": 2, "sliding_window": None}
@@ -92,6 +94,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             for parameter in model.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
         model.save_pretrained(folder / name)
+    assert open_checkpoint("./a", relative_to=folder).warnings == ()
     return found, folder
 
 
