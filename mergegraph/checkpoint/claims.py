@@ -15,6 +15,7 @@ from mergegraph.diagnostics import Diagnostic, escape
 Config = Mapping[str, Any]
 
 _NOT_TEXT = {"vision_config", "audio_config", "visual_config"}
+_NUMBERED = re.compile(r"(?<![^.])\d+\.")
 _WRITES = re.compile(r"\w+(ForCausalLM|LMHeadModel)")
 """The architectures that can't be without an output head."""
 
@@ -31,7 +32,7 @@ def misstatements(
     config: Config, tensors: Mapping[str, Shaped], stacks: Iterable[Stack], folder: Path
 ) -> tuple[Diagnostic, ...]:
     """Return warnings where a configuration says what the tensors can't be: MG534 to MG536."""
-    place = folder / "config.json"
+    place, tensors = folder / "config.json", _outside(tensors)
     return (*_layers(config, stacks, place), *_tokens(config, tensors, place), *_tying(config, tensors, place))
 
 
@@ -46,7 +47,8 @@ def configured_tokens(config: Config) -> Iterator[int]:
 
 def rows_instead(config: Config, tensors: Mapping[str, Shaped]) -> int | None:
     """Return how many rows embeddings and heads have, all the same number, where the configuration gives another."""
-    rows = {*_rows(tensors, embeddings=True).values(), *_rows(tensors, embeddings=False).values()}
+    outside = _outside(tensors)
+    rows = {*_rows(outside, embeddings=True).values(), *_rows(outside, embeddings=False).values()}
     said = set(configured_tokens(config))
     return next(iter(rows)) if said and len(rows) == 1 and not rows & said else None
 
@@ -75,6 +77,11 @@ def _tokens(config: Config, tensors: Mapping[str, Shaped], place: Path) -> Itera
             help = "correct `vocab_size`: what loads the model would refuse these weights"
             yield warning("MG535", message, place, help)
             return
+
+
+def _outside(tensors: Mapping[str, Shaped]) -> dict[str, Shaped]:
+    """Return the tensors that lie in no list of modules, and so in no layer: few of very many."""
+    return {name: found for name, found in tensors.items() if not _NUMBERED.search(name)}
 
 
 def _rows(tensors: Mapping[str, Shaped], *, embeddings: bool) -> dict[str, int]:
