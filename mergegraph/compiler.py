@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mergegraph.lower.lower import Lowered
     from mergegraph.optimize.pipeline import Applied
     from mergegraph.plan.plan import Plan
-    from mergegraph.plan.planner import Resources
+    from mergegraph.plan.planner import Resources, Stage
     from mergegraph.recipe.models import Opened
     from mergegraph.recipe.recipe import Recipe
     from mergegraph.syntax import nodes as s
@@ -199,13 +199,21 @@ class Compilation:
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
         """
         self.read_tokenizers(memory)
-        graph = self.optimized
+        arranged = self._arranged
         from mergegraph.plan.planner import plan
         from mergegraph.vocabulary.room import READ_BYTES
 
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
         read = READ_BYTES * sum(len(found.data) for found in tokens)
-        return plan(graph, self.tensor, resources(memory, workers, loaded=loaded, read=read))
+        return plan(arranged, self.tensor, resources(memory, workers, loaded=loaded, read=read))
+
+    @cached_property
+    @paused_collection()
+    def _arranged(self) -> tuple[Stage, ...]:
+        graph = self.optimized
+        from mergegraph.plan.planner import arrange
+
+        return arrange(graph)
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return what is allowed and probably not meant, of the recipe and of its models."""

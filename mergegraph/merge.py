@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.hub import Downloading, unseen
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Diagnostic, Label, listed
+from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, listed
 from mergegraph.lower.extract import Extracted
 from mergegraph.outputs.identity import fingerprints, plan_hash, versions
 from mergegraph.outputs.places import at_save, input_paths, make_parents, output_paths, refuse_targets, remove_empty
@@ -22,6 +25,9 @@ from mergegraph.plan.plan import Plan, Planned, Report, Unit, silent
 from mergegraph.plan.planner import unit_reads, unit_writes
 from mergegraph.write.directory import OutputDirectory, commit_all
 from mergegraph.write.layout import Layout
+
+if TYPE_CHECKING:
+    from mergegraph.execute.compiled import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +80,11 @@ def merge(
     `out` replaces the path of a single `save`, and is the root of several; without it paths begin in the current
     folder. MergeGraphError for whatever goes wrong; what was finished can be resumed then.
     """
-    # Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it.
-    from mergegraph.execute.compiled import compile_plan
     from mergegraph.execute.run import Output, run_plan
 
     targets = output_paths(compilation.recipe.saves, out)
     start = _started(compilation, out, targets, options, planned, downloading)
-    compilation, plan = start.compilation, start.plan
-    compiled = compile_plan(plan, always=options.compile is True) if options.compile is not False else None
+    compilation, plan, compiled = start.compilation, start.plan, start.compiled
     checkpoints = _checkpoints(compilation)
     layouts = [layout(compilation, index) for index in range(len(targets))]
     with ExitStack() as stack:
@@ -124,6 +127,7 @@ class _Start:
 
     compilation: Compilation
     plan: Plan
+    compiled: Compiled | None
     report: Callable[[int], Report]
     seconds: float = 0.0
     bytes_read: int = 0
@@ -138,23 +142,53 @@ def _started(
     downloading: Downloading,
 ) -> _Start:
     """Return the plan to run. If outputs are adapters, models are read first to find out what those hold."""
-    plan = compilation.plan(options.memory, options.workers, loaded=True)
     if not compilation.extracted:
-        return _Start(compilation, plan, partial(planned, plan))
+        plan, compiled = _plan(compilation, options)
+        return _Start(compilation, plan, compiled, partial(planned, plan))
+    plan = _plan_with_kernels(compilation, options)
     if not options.resume:
         refuse_targets(compilation.recipe.saves, targets, out, overwrite=options.overwrite)
     download(compilation.needed, downloading)
     report = planned(plan, 0)
     most = plan.bytes_read + plan.bytes_written
     compilation, seconds, bytes_read = _decided(compilation, plan, report)
-    plan = compilation.plan(options.memory, options.workers, loaded=True)
+    plan, compiled = _plan(compilation, options)
     report(max(0, most - bytes_read - plan.bytes_read - plan.bytes_written), "")
 
     def go_on(moved: int) -> Report:
         report(moved, "")
         return report
 
-    return _Start(compilation, plan, go_on, seconds, bytes_read)
+    return _Start(compilation, plan, compiled, go_on, seconds, bytes_read)
+
+
+def _plan(compilation: Compilation, options: Options) -> tuple[Plan, Compiled | None]:
+    """Return the plan, and what of it is compiled.
+
+    Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it. That the
+    kernels are not needed turns out when a plan is compiled.
+    """
+    if options.compile is False:
+        return _plan_with_kernels(compilation, options), None
+    from mergegraph.execute.compiled import compile_plan
+
+    try:
+        plan = compilation.plan(options.memory, options.workers, loaded=True)
+    except MergeGraphError:
+        plan = _plan_with_kernels(compilation, options)
+    compiled = compile_plan(plan, always=options.compile is True)
+    if compiled.is_all_of(plan) and _KERNELS not in sys.modules:
+        return compilation.plan(options.memory, options.workers, loaded=True), compiled
+    return _plan_with_kernels(compilation, options), compiled
+
+
+def _plan_with_kernels(compilation: Compilation, options: Options) -> Plan:
+    import_module(_KERNELS)
+    return compilation.plan(options.memory, options.workers, loaded=True)
+
+
+_KERNELS = "mergegraph.execute.interpreted"
+"""What loads torch."""
 
 
 def _checkpoints(compilation: Compilation) -> list[Checkpoint]:

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 
 def will_read(descriptor: int, offset: int, nbytes: int) -> None:
@@ -54,3 +55,10 @@ def largest_resident_bytes() -> int:
     """Return the most resident memory of this process; on Linux, that of the process that started it at the least."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: `mergegraph` in the one that XDG_CACHE_HOME names, or `~/.cache`."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # A path that is not absolute is to be ignored, says the XDG Base Directory Specification.
+    return (Path(named) if os.path.isabs(named) else Path("~/.cache").expanduser()) / "mergegraph"

@@ -51,6 +51,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         close_session()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def loops_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep compiled loops where no other run of the tests, and nobody else, finds them."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plan as if this process were as small as that of a command: after many tests it has more than a gigabyte."""

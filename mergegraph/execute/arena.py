@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import mmap
+from ctypes import addressof, c_char
+from dataclasses import dataclass
 from threading import Lock
-
-import torch
 
 from mergegraph.dtypes import Dtype
 from mergegraph.plan.plan import aligned
 
-TORCH_DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory for elements of a type: where it is, and the view of its bytes."""
+
+    dtype: Dtype
+    address: int
+    raw: memoryview
 
 
 class Arena:
@@ -25,6 +27,7 @@ class Arena:
         self.nbytes = max(nbytes, mmap.PAGESIZE)
         self._memory = mmap.mmap(-1, self.nbytes)
         self._view = memoryview(self._memory)
+        self._address = addressof(c_char.from_buffer(self._memory))
         self._used = 0
 
     def clear(self) -> None:
@@ -37,13 +40,10 @@ class Arena:
         if start < self.nbytes:
             self._memory.madvise(mmap.MADV_DONTNEED, start)
 
-    def tensor(self, dtype: Dtype, count: int) -> tuple[torch.Tensor, memoryview]:
-        """Return an uninitialised one-dimensional tensor and the view of its bytes."""
-        nbytes = dtype.nbytes(count)
-        raw = self.bytes(nbytes)
-        if count == 0:
-            return torch.empty(0, dtype=TORCH_DTYPES[dtype.name]), raw
-        return torch.frombuffer(raw, dtype=TORCH_DTYPES[dtype.name], count=count), raw
+    def buffer(self, dtype: Dtype, count: int) -> Buffer:
+        """Return uninitialised memory for `count` elements."""
+        address = self._address + self._used
+        return Buffer(dtype, address, self.bytes(dtype.nbytes(count)))
 
     def bytes(self, nbytes: int) -> memoryview:
         """Return the view of `nbytes` bytes that nothing else uses."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ctypes import c_float
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
-from sys import byteorder
 
 from mergegraph.dtypes import FLOAT32, FLOAT64, Dtype
-from mergegraph.kernels import POINTWISE
-from mergegraph.ops import OPS
+from mergegraph.execute.steps import is_tile
+from mergegraph.kernels.native import COUNTED, SCANNED, WHOLE
+from mergegraph.ops import OPS, Locality
 from mergegraph.plan.program import Instruction, Operand, Phase, Place, Program
 
 LONGEST = 256
@@ -19,25 +18,8 @@ LONGEST = 256
 
 DRAW = "random_mask"
 
-SCANNED = frozenset(
-    {
-        *("sum", "dot", "count", "magnitude_histogram", "magnitude_sample", "magnitude_limit"),
-        *("threshold", "packed_mask", "unpacked_mask", "spread_rows"),
-    }
-)
-"""The reductions and scans that C has too."""
-
-PARTIAL = frozenset({"magnitude_histogram", "magnitude_sample"})
-"""Those of them that can be content with a part of each tile."""
-
-COUNTED = PARTIAL | {"magnitude_limit"}
-"""Those of them that count in 32 bits."""
-
-WHOLE = frozenset({"row_dot", "row_divergences", "ranked_mask"})
-"""The reductions and scans of whole rows that C has too. Each is a function of its own, for tiles of such."""
-
 SIGNATURE = """\
-void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys, const double *densities,
+void NAME(i64 count, i64 start, void *const *places, const float *numbers, const u64 *keys, const u64 *bounds,
           void *const *states)"""
 
 C_TYPES = {"float64": "double", "float32": "float", "float16": "u16", "bfloat16": "u16"}
@@ -47,16 +29,16 @@ C_TYPES = {"float64": "double", "float32": "float", "float16": "u16", "bfloat16"
 class Loop:
     """Instructions that follow each other, and the C function of them on tiles and scalars.
 
-    It works on the tiles `places`, which have these `dtypes`, and writes those that are `stored`. `draws` are the
-    random masks among the instructions, `scans` the reductions and scans. `NAME` stands in the text for the name of the
-    function.
+    It works on the tiles `places`, which have these `dtypes`, and writes those that are `stored`. `numbers` are the
+    operands that are no tiles: the text is the same whatever they are. `draws` are the random masks among the
+    instructions, `scans` the reductions and scans. `NAME` stands in the text for the name of the function.
     """
 
     instructions: tuple[Instruction, ...]
     places: tuple[Place, ...]
     dtypes: tuple[Dtype, ...]
     stored: tuple[Place, ...]
-    scalars: tuple[Place, ...]
+    numbers: tuple[Operand, ...]
     draws: tuple[Instruction, ...]
     scans: tuple[Instruction, ...]
     text: str
@@ -72,11 +54,7 @@ def cut(phase: Phase, program: Program) -> Iterator[Instruction | Loop]:
             continue
         for start in range(0, len(items), LONGEST):
             part = items[start : start + LONGEST]
-            instructions = [instruction for _, instruction in part]
-            if len(part) > 1 or instructions[0].op in SCANNED:
-                yield _Writer(program).loop(instructions, needed[part[-1][0]])
-            else:
-                yield from instructions
+            yield _Writer(program).loop([instruction for _, instruction in part], needed[part[-1][0]])
 
 
 def _needed_after(instructions: Sequence[Instruction]) -> list[frozenset[Place]]:
@@ -99,7 +77,7 @@ class _Kind(Enum):
 def _kind(instruction: Instruction, program: Program) -> _Kind | None:
     """Return how C has the operation on these types, None if it does not."""
     op = instruction.op
-    tiles = [x for x in (*instruction.inputs, instruction.out) if _is_tile(x)]
+    tiles = [x for x in (*instruction.inputs, instruction.out) if is_tile(x)]
     dtypes = [_dtype(x, program) for x in tiles if isinstance(x, Place)]
     narrow = all(dtype is FLOAT32 for dtype in dtypes)
     if op in WHOLE:
@@ -110,13 +88,13 @@ def _kind(instruction: Instruction, program: Program) -> _Kind | None:
         # Casts go by way of float32: from float64 to 16 bits there would be two roundings.
         known = dtypes[0] is not FLOAT64 or dtypes[1] is FLOAT32
     else:
-        known = narrow and op in POINTWISE and OPS[op].kernel is None
+        known = narrow and OPS[op].locality is Locality.POINTWISE and OPS[op].kernel is None
     return _Kind.STRIPS if known else None
 
 
 def _whole(scan: Instruction) -> Loop:
     """Return the function of an instruction on tiles of whole rows."""
-    tiles = [x for x in (scan.out, *scan.inputs) if isinstance(x, Place) and _is_tile(x)]
+    tiles = [x for x in (scan.out, *scan.inputs) if isinstance(x, Place) and is_tile(x)]
     places = tuple(dict.fromkeys(tiles))
     given = ", ".join(["states[0]", *(f"places[{places.index(x)}]" for x in tiles)])
     text = f"{SIGNATURE} {{\n  struct strip strip = {{start, count, 0, count}};\n  scan_{scan.op}({given}, strip);\n}}"
@@ -128,10 +106,6 @@ def _dtype(place: Place, program: Program) -> Dtype:
     if place.kind == "register":
         return FLOAT32
     return (program.inputs if place.kind == "input" else program.outputs)[place.index].dtype
-
-
-def _is_tile(operand: Operand) -> bool:
-    return isinstance(operand, Place) and operand.kind != "scalar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +146,7 @@ class _Writer:
         self.kept: dict[_Value, None] = {}
         self.places: dict[Place, None] = {}
         self.scanned: set[Place] = set()
-        self.scalars: dict[Place, str] = {}
+        self.numbers: list[Operand] = []
         self.draws: list[Instruction] = []
         self.scans: list[Instruction] = []
         self.made = 0
@@ -184,7 +158,7 @@ class _Writer:
                 self._scan(instruction)
             else:
                 self._compute(instruction)
-        written = dict.fromkeys(x.out for x in instructions if _is_tile(x.out))
+        written = dict.fromkeys(x.out for x in instructions if is_tile(x.out))
         stored = [place for place in written if place.kind == "output" or place in needed]
         self._store(stored)
         dtypes = [_dtype(place, self.program) for place in self.places]
@@ -193,7 +167,7 @@ class _Writer:
             places=tuple(self.places),
             dtypes=tuple(dtypes),
             stored=tuple(stored),
-            scalars=tuple(self.scalars),
+            numbers=tuple(self.numbers),
             draws=tuple(self.draws),
             scans=tuple(self.scans),
             text=self._text(dtypes),
@@ -210,10 +184,10 @@ class _Writer:
 
     def _scan(self, instruction: Instruction) -> None:
         """Write a reduction or scan after the first level that has all operands."""
-        tiles = [x for x in instruction.inputs if isinstance(x, Place) and _is_tile(x)]
+        tiles = [x for x in instruction.inputs if isinstance(x, Place) and is_tile(x)]
         level = max(map(self._level_of, tiles), default=0)
         strips = [self._strip_of(x) for x in tiles]
-        if _is_tile(instruction.out):
+        if is_tile(instruction.out):
             if level + 1 == len(self.levels):
                 self.levels.append(_Level())
             value = self._value(instruction.out, level + 1, whole=True)
@@ -260,7 +234,7 @@ class _Writer:
             self.draws.append(instruction)
             return f"op_{op}(d{len(self.draws) - 1}, within + (u32)i)"
         operands = [self._operand(x, level) for x in inputs]
-        tiles = [_is_tile(x) for x in inputs]
+        tiles = [is_tile(x) for x in inputs]
         if op == "cast":
             source = inputs[0]
             assert isinstance(source, Place)
@@ -272,11 +246,9 @@ class _Writer:
         return f"op_{op}({', '.join(operands)})"
 
     def _operand(self, operand: Operand, level: int) -> str:
-        if isinstance(operand, float):
-            # By its bits, since infinities and NaN have no digits.
-            return f"number({int.from_bytes(bytes(c_float(operand)), byteorder):#010x}u)"
-        if operand.kind == "scalar":
-            return self.scalars.setdefault(operand, f"n{len(self.scalars)}")
+        if not isinstance(operand, Place) or operand.kind == "scalar":
+            self.numbers.append(operand)
+            return f"n{len(self.numbers) - 1}"
         if operand not in self.values:
             self.places[operand] = None
             return f"{operand}[at + i]"
@@ -292,13 +264,13 @@ class _Writer:
             [
                 f"{SIGNATURE} {{",
                 *(f"  {C_TYPES[dtype.name]} *restrict {x} = places[{i}];" for i, (x, dtype) in enumerate(types)),
-                *(f"  const float {name} = numbers[{i}];" for i, name in enumerate(self.scalars.values())),
+                *(f"  const float n{i} = numbers[{i}];" for i in range(len(self.numbers))),
                 *(f"  {value.type} s_{value.name}[STRIP];" for value in self.kept),
                 "  struct strip strip;",
                 "  for (i64 at = 0; at < count; at += strip.n) {",
                 "    strip = cut(start, at, count);",
-                "    const u32 within = strip.place % BLOCK;",
-                *(f"    const struct draw d{i} = drawn(keys[{i}], densities[{i}], strip.place);" for i in draws),
+                *(["    const u32 within = strip.place % BLOCK;"] if draws else []),
+                *(f"    const struct draw d{i} = drawn(keys[{i}], bounds[{i}], strip.place);" for i in draws),
                 *(line for number, level in enumerate(self.levels) for line in self._level(number, level)),
                 "  }",
                 "}",

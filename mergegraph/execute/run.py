@@ -20,7 +20,6 @@ from mergegraph.execute.rows import read_rows
 from mergegraph.execute.schedule import run_units
 from mergegraph.execute.unit import Cancelled, Done, run_compute, run_copy
 from mergegraph.ir.graph import InputRef, RowsRef
-from mergegraph.kernels import single_threaded
 from mergegraph.machine import peak_resident_bytes, resident_bytes
 from mergegraph.plan.measured import NOT_RUN
 from mergegraph.plan.measured import Measured as UnitMeasured
@@ -284,7 +283,6 @@ class _Execution:
         return done
 
     def _execute_unit(self, stage: Plan, rank: int) -> Done:
-        single_threaded()
         unit = stage.units[rank]
         arena = self._pool.take(unit.peak_bytes)
         try:

@@ -1,7 +1,4 @@
-"""Look at float32 tensors as bit patterns.
-
-Without the sign bit they sort as magnitudes do: 0, subnormals, normals, infinity, NaN.
-"""
+"""Look at float32 tensors as bit patterns."""
 
 from __future__ import annotations
 
@@ -11,11 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-MAGNITUDE = 0x7FFF_FFFF
-"""All bits but the sign."""
-
-INFINITY = 0x7F80_0000
-"""The magnitude bits of infinity; those of NaN are larger."""
+from mergegraph.kernels.counting import INFINITY, MAGNITUDE
 
 
 def magnitudes(x: torch.Tensor) -> torch.Tensor:

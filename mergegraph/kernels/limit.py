@@ -7,51 +7,32 @@ pattern: few, so that a pass costs half of a histogram.
 from __future__ import annotations
 
 import math
-from ctypes import Structure, c_int64, c_void_p
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library, magnitudes
-from mergegraph.kernels.buffers import Loan, shared
-from mergegraph.kernels.magnitude import Histogram, Limit, MagnitudeHistogram, locate, magnitude, rank_of
+from mergegraph.kernels.bits import library, magnitudes
+from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.counting import (
+    BRACKET,
+    INFINITY,
+    LOW_BITS,
+    Bracket,
+    Histogram,
+    Limit,
+    guess,
+    magnitude,
+    nothing,
+    rank_of,
+)
+from mergegraph.kernels.loan import Loan
+from mergegraph.kernels.magnitude import MagnitudeHistogram
 from mergegraph.kernels.tile import BLOCK, Tile
 
-_LOW_BITS = 16
-_BUCKETS = 8
 _OFTEN = 50
 """Numbers that come more often than once in so many elements are worth counting apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Bracket:
-    """The bit patterns from `low` on, `width` of them."""
-
-    low: int
-    width: int
-
-    @property
-    def high(self) -> int:
-        """The pattern after the last."""
-        return self.low + self.width
-
-    @property
-    def finite(self) -> bool:
-        """Tell whether all are those of finite numbers."""
-        return self.high <= INFINITY
-
-
-class LimitState(Structure):
-    """The bracket in which C counts the patterns, and how many were above it, within it and not finite."""
-
-    _fields_ = (
-        *(("low", c_int64), ("width", c_int64)),
-        *(("above", c_int64), ("within", c_int64), ("nonfinite", c_int64)),
-        ("counts", c_void_p),
-    )
 
 
 class MagnitudeLimit:
@@ -68,8 +49,8 @@ class MagnitudeLimit:
         self._histogram: MagnitudeHistogram | None = None
         self._begin(guess(sample, self._rank, size))
 
-    def _begin(self, bracket: _Bracket) -> None:
-        self._bracket = bracket
+    def _begin(self, bracket: Bracket) -> None:
+        self.bracket = bracket
         self._above = self._nonfinite = 0
         self._members: _Members | None = None
 
@@ -78,8 +59,8 @@ class MagnitudeLimit:
         if self._histogram is not None:
             self._histogram.update(tile, x)
             return
-        self._members = self._members or _Members(self._bracket, self._size, x.device)
-        count = self._count_on_cpu if self._bracket.finite and library(x) is np else self._count
+        self._members = self._members or _Members(self.bracket, self._size, x.device)
+        count = self._count_on_cpu if self.bracket.finite and library(x) is np else self._count
         flat = x.view(-1)
         for _, _, part in tile.blocks():
             count(flat[part], self._members)
@@ -98,24 +79,8 @@ class MagnitudeLimit:
     def result(self) -> Limit:
         """Return the limit."""
         if self._rank == 0 or self._members is None:
-            return Limit(MAGNITUDE, ties=0, equal=0, nonfinite=self._nonfinite)
-        counts, low, rank = self._members.totals(), self._bracket.low, self._rank - self._above
-        # First the bucket and then the pattern: running sums of all patterns would take much memory.
-        bucket, more = locate(counts.reshape(-1, 1 << _LOW_BITS).sum(axis=1), rank)
-        patterns = counts[bucket << _LOW_BITS :][: 1 << _LOW_BITS]
-        place, higher = locate(patterns, rank - more)
-        bits = low + (bucket << _LOW_BITS) + place
-        return Limit(bits, ties=rank - more - higher, equal=int(patterns[place]), nonfinite=self._nonfinite)
-
-    def lend(self) -> LimitState:
-        """Return the state for the tiles of the first pass if C takes them in, of fewer than 2³¹ elements."""
-        self._members = _Members(self._bracket, self._size, torch.device("cpu"))
-        return LimitState(self._bracket.low, self._bracket.width, counts=self._members.counts())
-
-    def take_back(self, state: LimitState) -> None:
-        """Take over the state after the last tile."""
-        assert self._members is not None
-        self._above, self._nonfinite, self._members.count = state.above, state.nonfinite, state.within
+            return nothing(self._nonfinite)
+        return self.bracket.limit(self._members.totals(), self._rank - self._above, self._nonfinite)
 
     def _within(self) -> int:
         return self._members.count if self._members else 0
@@ -137,13 +102,13 @@ class MagnitudeLimit:
             np.logical_or(beyond, usual, out=beyond)
         if left:
             patterns = sizes.compress(np.greater(within, beyond, out=within)).view(np.int32)
-            members.add(torch.from_numpy(np.subtract(patterns, self._bracket.low, out=patterns)))
+            members.add(torch.from_numpy(np.subtract(patterns, self.bracket.low, out=patterns)))
 
     def _count(self, x: torch.Tensor, members: _Members) -> None:
-        offset = magnitudes(x) - self._bracket.low
-        self._nonfinite += int(torch.count_nonzero(offset >= INFINITY - self._bracket.low))
-        self._above += int(torch.count_nonzero(offset >= self._bracket.width))
-        members.add(offset[(offset >= 0) & (offset < self._bracket.width)])
+        offset = magnitudes(x) - self.bracket.low
+        self._nonfinite += int(torch.count_nonzero(offset >= INFINITY - self.bracket.low))
+        self._above += int(torch.count_nonzero(offset >= self.bracket.width))
+        members.add(offset[(offset >= 0) & (offset < self.bracket.width)])
 
 
 class _Members:
@@ -153,7 +118,7 @@ class _Members:
     `low` and `high` are the ends of the bracket; in `rooms` magnitudes are compared with them.
     """
 
-    def __init__(self, bracket: _Bracket, most: int, device: torch.device) -> None:
+    def __init__(self, bracket: Bracket, most: int, device: torch.device) -> None:
         self.count = 0
         self.low, self.high = (np.float32(magnitude(bits)) for bits in (bracket.low, bracket.high))
         self.usual: np.float32 | None = None
@@ -182,10 +147,6 @@ class _Members:
         self.count += count
         self._usual_count += count
 
-    def counts(self) -> int:
-        """Return the address of the counts."""
-        return self._counts.data_ptr()
-
     def totals(self) -> npt.NDArray[np.integer[Any]]:
         """Return how often each number was seen."""
         self._flush()
@@ -211,29 +172,8 @@ class _Members:
 
 
 def _counts(device: torch.device) -> torch.Tensor:
-    return torch.empty(_BUCKETS << _LOW_BITS, dtype=torch.int32, device=device)
+    return torch.empty(BRACKET << LOW_BITS, dtype=torch.int32, device=device)
 
 
 def _wide_counts(device: torch.device) -> torch.Tensor:
-    return torch.empty(_BUCKETS << _LOW_BITS, dtype=torch.int64, device=device)
-
-
-def guess(sample: Histogram, rank: int, size: int) -> _Bracket:
-    """Return between which patterns the element of a rank is, by a histogram of some of `size` elements, or of all.
-
-    Of some it allows for five standard deviations of a random sample, and for as much as parts of a tensor may differ.
-    """
-    seen = int(sample.sum())
-    if rank == 0 or seen == 0:
-        return _Bracket(0, 1 << _LOW_BITS)
-    share = rank / size
-    centre = share * seen
-    margin = 0.0 if seen == size else 5.0 * math.sqrt(centre * (1.0 - share)) + 0.02 * centre * (1.0 - share) + 1.0
-    middle = locate(sample, _within(centre, seen))[0]
-    first = max(locate(sample, _within(centre + margin, seen))[0], middle - _BUCKETS // 2)
-    last = min(locate(sample, _within(centre - margin, seen))[0], first + _BUCKETS - 1)
-    return _Bracket(first << _LOW_BITS, (last - first + 1) << _LOW_BITS)
-
-
-def _within(rank: float, seen: int) -> int:
-    return max(1, min(seen, round(rank)))
+    return torch.empty(BRACKET << LOW_BITS, dtype=torch.int64, device=device)

@@ -5,93 +5,20 @@ The first pass counts the elements by the upper 15 magnitude bits, the second th
 
 from __future__ import annotations
 
-import struct
-from ctypes import Structure, c_int64, c_void_p
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from mergegraph.diagnostics import Diagnostic, MergeGraphError
-from mergegraph.kernels.bits import INFINITY, MAGNITUDE, library, magnitudes
-from mergegraph.kernels.buffers import Loan, shared
+from mergegraph.kernels.bits import library, magnitudes
+from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.counting import BUCKETS, INFINITY, LOW_BITS, MAGNITUDE, Histogram, folded, locate, rank_of
+from mergegraph.kernels.loan import Loan
 from mergegraph.kernels.tile import BLOCK, Tile
 
-Histogram: TypeAlias = npt.NDArray[np.int64]
-
-_LOW_BITS = 16
-_LOW = (1 << _LOW_BITS) - 1
+_LOW = (1 << LOW_BITS) - 1
 _HIGH = MAGNITUDE - _LOW
-_BUCKETS = 1 << 15
 _FULL = (1 << 31) - 1
-_INFINITE = INFINITY >> _LOW_BITS
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """The k-th largest magnitude of a tensor.
-
-    `bits` is its float32 pattern; that of infinity stands for NaN too. The k largest are all elements above it and the
-    first `ties` of the `equal` at it; `equal` is 0 if k is 0 or the tensor empty. `nonfinite` counts the NaN and
-    infinite elements: no other is larger.
-    """
-
-    bits: int
-    ties: int
-    equal: int
-    nonfinite: int
-
-    @property
-    def value(self) -> float:
-        """The magnitude."""
-        return magnitude(self.bits)
-
-
-def magnitude(bits: int) -> float:
-    """Return the float32 number of a bit pattern."""
-    number: float = struct.unpack("<f", struct.pack("<I", bits))[0]
-    return number
-
-
-def kth_magnitude(coarse: Histogram, fine: Histogram, k: float) -> Limit:
-    """Read the k-th largest magnitude off the two histograms. k above the number of elements stands for all of them.
-
-    MergeGraphError (MG451) if k is NaN.
-    """
-    rank = rank_of(k, int(coarse.sum()))
-    nonfinite = int(coarse[_INFINITE:].sum())
-    if rank == 0:
-        return Limit(MAGNITUDE, ties=0, equal=0, nonfinite=nonfinite)
-    bucket, above = locate(coarse, rank)
-    low, more = locate(fine, rank - above)
-    bits = bucket << _LOW_BITS | low
-    return Limit(bits, ties=rank - above - more, equal=int(fine[low]), nonfinite=nonfinite)
-
-
-def rank_of(k: float, size: int) -> int:
-    """Return k as a whole number from 0 to `size`. MergeGraphError (MG451) if it is NaN."""
-    if k != k:
-        raise MergeGraphError(
-            Diagnostic("MG451", "the number of elements to keep is not a number: the density is NaN", status=1)
-        )
-    return max(0, int(min(k, size)))
-
-
-def locate(counts: npt.NDArray[np.integer[Any]], rank: int) -> tuple[int, int]:
-    """Return the bucket of the element of this rank from above, and how many elements are in higher ones."""
-    seen = np.cumsum(counts[::-1], dtype=np.int64)
-    position = int(np.searchsorted(seen, rank))
-    bucket = len(counts) - 1 - position
-    return bucket, int(seen[position] - counts[bucket])
-
-
-class HistogramState(Structure):
-    """Where C counts, and that it looks at one part of so many of each tile."""
-
-    _fields_ = (("counts", c_void_p), ("parts", c_int64))
 
 
 class _Counter:
@@ -114,10 +41,6 @@ class _Counter:
         self._loan.value.scatter_add_(0, self.index[:count], _ones(self.index.device)[:count])
         self._pending += count
 
-    def counts(self) -> int:
-        """Return the address of the counts."""
-        return self._loan.value.data_ptr()
-
     def totals(self) -> Histogram:
         """Return how often each index was seen."""
         self._flush()
@@ -131,7 +54,7 @@ class _Counter:
 
 
 def _counts(device: torch.device) -> torch.Tensor:
-    return torch.empty(1 << _LOW_BITS, dtype=torch.int32, device=device)
+    return torch.empty(1 << LOW_BITS, dtype=torch.int32, device=device)
 
 
 @cache
@@ -153,28 +76,16 @@ class MagnitudeHistogram:
             values = flat[part]
             index = self._counter.index[: len(values)]
             if library(x) is np:
-                np.right_shift(values.numpy().view(np.uint32), _LOW_BITS, out=index.numpy())
+                np.right_shift(values.numpy().view(np.uint32), LOW_BITS, out=index.numpy())
             else:
-                index.copy_(values.view(torch.int32)).bitwise_right_shift_(_LOW_BITS).bitwise_and_(_LOW)
+                index.copy_(values.view(torch.int32)).bitwise_right_shift_(LOW_BITS).bitwise_and_(_LOW)
             self._counter.add(len(values))
 
     def result(self) -> Histogram:
         """Return the 32,768 counts. What is infinite or NaN is in that of 0x7F80."""
         if self._counter is None:
-            return np.zeros(_BUCKETS, dtype=np.int64)
-        totals = self._counter.totals()
-        counts: Histogram = totals[:_BUCKETS] + totals[_BUCKETS:]
-        counts[_INFINITE] = counts[_INFINITE:].sum()
-        counts[_INFINITE + 1 :] = 0
-        return counts
-
-    def lend(self, parts: int) -> HistogramState:
-        """Return the state for tiles that C takes in, of tensors of fewer than 2³¹ elements."""
-        self._counter = _Counter(torch.device("cpu"))
-        return HistogramState(self._counter.counts(), parts)
-
-    def take_back(self, state: HistogramState) -> None:
-        """Take over the state: C has counted in its place."""
+            return np.zeros(BUCKETS, dtype=np.int64)
+        return folded(self._counter.totals())
 
 
 class BucketHistogram:
@@ -183,7 +94,7 @@ class BucketHistogram:
     def __init__(self, scalars: tuple[Histogram, float]) -> None:
         coarse, k = scalars
         rank = rank_of(k, int(coarse.sum()))
-        self._bucket = locate(coarse, rank)[0] << _LOW_BITS if rank else None
+        self._bucket = locate(coarse, rank)[0] << LOW_BITS if rank else None
         self._counter: _Counter | None = None
 
     def update(self, tile: Tile, x: torch.Tensor) -> None:
@@ -200,7 +111,7 @@ class BucketHistogram:
     def result(self) -> Histogram:
         """Return the 65,536 counts."""
         if self._counter is None:
-            return np.zeros(1 << _LOW_BITS, dtype=np.int64)
+            return np.zeros(1 << LOW_BITS, dtype=np.int64)
         return self._counter.totals()
 
     @staticmethod

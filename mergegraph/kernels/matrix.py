@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from ctypes import Structure, c_int64, c_void_p
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +42,6 @@ def _tensor(values: array[float]) -> torch.Tensor:
     return torch.frombuffer(values, dtype=torch.float64) if values else torch.empty(0, dtype=torch.float64)
 
 
-class RowsState(Structure):
-    """Where the numbers of the rows are, in float32, and how long a row is."""
-
-    _fields_ = (("values", c_void_p), ("length", c_int64))
-
-
 class SpreadRows:
     """Gives all elements of a row, a vector of `length` elements along the last axis, the number of their row."""
 
@@ -60,14 +53,6 @@ class SpreadRows:
         """Write the next tile."""
         for row, _, part in pieces(tile, out.view(-1), self._length):
             part.copy_(self._values[row : row + len(part)].float()[:, None])
-
-    def lend(self) -> RowsState:
-        """Return the state for tiles that C writes."""
-        self._narrow = self._values.float()
-        return RowsState(self._narrow.data_ptr(), self._length)
-
-    def take_back(self, state: RowsState) -> None:
-        """Take over the state: it is as it was."""
 
 
 class SpreadColumns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_void_p
 from typing import TypeAlias
 
 import numpy as np
@@ -12,12 +11,6 @@ import torch
 from mergegraph.kernels.tile import Tile
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
-
-
-class PackedState(Structure):
-    """Where the bits are."""
-
-    _fields_ = (("bits", c_void_p),)
 
 
 class PackedMask:
@@ -38,13 +31,6 @@ class PackedMask:
         """Return the bits, eight elements to a byte."""
         return self._bits
 
-    def lend(self) -> PackedState:
-        """Return the state for tiles that C takes in."""
-        return PackedState(self._bits.ctypes.data)
-
-    def take_back(self, state: PackedState) -> None:
-        """Take over the state: C has written to its bits."""
-
 
 class UnpackedMask:
     """Gives back a mask."""
@@ -58,10 +44,3 @@ class UnpackedMask:
         last = -(-(tile.start + tile.count) // 8)
         marked = np.unpackbits(self._bits[first:last])[within : within + tile.count]
         out.view(-1).copy_(torch.from_numpy(marked))
-
-    def lend(self) -> PackedState:
-        """Return the state for tiles that C writes."""
-        return PackedState(self._bits.ctypes.data)
-
-    def take_back(self, state: PackedState) -> None:
-        """Take over the state: it is as it was."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mergegraph.diagnostics import Diagnostic, MergeGraphError
 from mergegraph.kernels.bits import library, signed
 from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.chance import bound
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _MASK64 = (1 << 64) - 1
@@ -97,13 +97,6 @@ def below(bits: Any, bound: int, place: int = 0) -> Marks:
     if isinstance(bits, np.ndarray):
         return Marks(np.less(bits, bound - (1 << 31), out=room.numpy().view(np.bool_)), room)
     return Marks(torch.lt(bits, bound - (1 << 31), out=room.view(torch.bool)), room)
-
-
-def bound(density: float) -> int:
-    """Return how many of the 2³² patterns are kept. MergeGraphError (MG452) if the density is NaN."""
-    if density != density:
-        raise MergeGraphError(Diagnostic("MG452", "the probability to keep an element is NaN", status=1))
-    return round(min(max(density, 0.0), 1.0) * (1 << 32))
 
 
 def _splitmix(z: int) -> int:

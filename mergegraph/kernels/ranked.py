@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_int64, c_uint64
 from typing import Any
 
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import INFINITY, raw
-from mergegraph.kernels.random import RandomBits, below, bound
+from mergegraph.kernels.bits import raw
+from mergegraph.kernels.chance import Bounds
+from mergegraph.kernels.counting import INFINITY
+from mergegraph.kernels.random import RandomBits, below
 from mergegraph.kernels.tile import Tile
-
-_MOST = (1 << 32) - 1
-
-
-class RankedState(Structure):
-    """The bounds of the bits, how they become steps, the length of a row, and the key."""
-
-    _fields_ = (
-        *(("low", c_int64), ("high", c_int64), ("factor", c_int64), ("first", c_int64)),
-        *(("length", c_int64), ("key", c_uint64)),
-    )
 
 
 class RankedMask:
@@ -34,9 +24,7 @@ class RankedMask:
 
     def __init__(self, scalars: tuple[float, float, int]) -> None:
         low, high, key = scalars
-        self._low = min(bound(low), _MOST)
-        self._high = min(max(bound(high), self._low), _MOST)
-        self._key = key
+        self._bounds = Bounds.of(low, high)
         self._bits = RandomBits(key)
 
     def update(self, tile: Tile, out: torch.Tensor, x: torch.Tensor) -> None:
@@ -44,7 +32,7 @@ class RankedMask:
         flat, patterns, length = out.view(-1), raw(x.view(-1)), x.shape[-1]
         for block, place, part in tile.blocks():
             bits = self._bits.draw(block, place, part.stop - part.start, x.device)
-            kept, possible = below(bits, self._low), below(bits, self._high, place=1).raw
+            kept, possible = below(bits, self._bounds.low), below(bits, self._bounds.high, place=1).raw
             possible ^= kept.raw
             undecided = _indices(possible)
             steps = self._steps(bits.take(undecided), length)
@@ -52,28 +40,14 @@ class RankedMask:
             kept.raw[undecided] = _comes_after(patterns, index, steps, length)
             flat[part].copy_(kept.ones)
 
-    def lend(self, length: int) -> RankedState:
-        """Return the state for tiles that C writes, with rows of `length` elements."""
-        half = 1 << 31
-        return RankedState(self._low - half, self._high - half, *self._stepping(length), length, self._key)
-
-    def take_back(self, state: RankedState) -> None:
-        """Take over the state: it is as it was."""
-
     def _steps(self, bits: Any, length: int) -> Any:
         """Turn bits between the bounds into numbers from 1 to m − 1."""
-        factor, first = self._stepping(length)
+        factor, first = self._bounds.stepping(length)
         steps = bits.astype(np.int64) if isinstance(bits, np.ndarray) else bits.long()
         steps *= factor
         steps += first
         steps >>= 32
         return steps
-
-    def _stepping(self, length: int) -> tuple[int, int]:
-        """Return what bits are multiplied with, and what is added: modulo 2⁶⁴, which they leave and come back to."""
-        factor = ((length - 1) << 32) // max(1, self._high - self._low)
-        first = (1 << 32) - (self._low - (1 << 31)) * factor
-        return factor, (first + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _indices(marks: Any) -> Any:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from array import array
-from ctypes import Structure, addressof, c_double, c_int64, c_void_p
 
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE, library
+from mergegraph.kernels.bits import library
 from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.counting import MAGNITUDE
 from mergegraph.kernels.exponential import exponential, series
 from mergegraph.kernels.tile import BLOCK, Tile
 
@@ -23,12 +23,6 @@ _SORTED = 1 << 14
 
 _COLUMNS = 256
 """How many sums a long row is brought to in float32."""
-
-
-class RowDotState(Structure):
-    """Where the sums go, and how long a row is."""
-
-    _fields_ = (("found", c_void_p), ("length", c_int64))
 
 
 class RowDot:
@@ -44,17 +38,6 @@ class RowDot:
     def result(self) -> array[float]:
         """Return the sum of each row."""
         return self._found
-
-    def lend(self, length: int) -> RowDotState:
-        """Return the state for tiles that C takes in, with rows of `length` elements."""
-        return RowDotState(_address(self._found), length)
-
-    def take_back(self, state: RowDotState) -> None:
-        """Take over the state: C has written the sums."""
-
-
-def _address(numbers: array[float]) -> int:
-    return addressof((c_double * len(numbers)).from_buffer(numbers)) if numbers else 0
 
 
 def _put(found: array[float], tile: Tile, rows: torch.Tensor, values: list[float]) -> None:
@@ -113,12 +96,6 @@ def _added(values: torch.Tensor) -> torch.Tensor:
     return values[:, 0]
 
 
-class DivergencesState(Structure):
-    """Where the divergences go, as `exp(KL) − 1`, where C works, and how long a row is."""
-
-    _fields_ = (("found", c_void_p), ("narrow", c_void_p), ("wide", c_void_p), ("length", c_int64))
-
-
 class RowDivergences:
     """Takes the Kullback–Leibler divergence of the softmax of each row of `b` from that of `a`."""
 
@@ -140,16 +117,6 @@ class RowDivergences:
     def result(self) -> array[float]:
         """Return the divergence of each row."""
         return self._found
-
-    def lend(self, length: int) -> DivergencesState:
-        """Return the state for tiles that C takes in, with rows of `length` elements."""
-        narrow, wide = torch.empty(3 * length), torch.empty(4 * length, dtype=torch.float64)
-        self._rooms = [narrow, wide]
-        return DivergencesState(_address(self._found), narrow.data_ptr(), wide.data_ptr(), length)
-
-    def take_back(self, state: DivergencesState) -> None:
-        """Take over the state after the last tile."""
-        self._found = array("d", map(math.log1p, self._found))
 
 
 def _near(

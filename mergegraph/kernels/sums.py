@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from ctypes import Structure, c_double, c_int64
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mergegraph.kernels.adding import LEAVES, add_leaves
 from mergegraph.kernels.bits import library
-from mergegraph.kernels.buffers import Loan, shared
+from mergegraph.kernels.buffers import shared
+from mergegraph.kernels.loan import Loan
 from mergegraph.kernels.tile import BLOCK, Tile
-
-_WIDE = 1024
-_NARROW = 16
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-class SumState(Structure):
-    """What C adds up to: the sum of the blocks before, and the rows of this one."""
-
-    _fields_ = (("total", c_double), ("filled", c_int64), ("row", c_double * _WIDE))
 
 
 class BlockSum:
@@ -66,25 +57,8 @@ class BlockSum:
         self._write(self._loan.value[place : self._filled], *parts)
         return self._loan.value
 
-    def lend(self) -> SumState:
-        """Return the state for tiles that C takes in: all of a tensor."""
-        return SumState()
-
-    def take_back(self, state: SumState) -> None:
-        """Take over the state after the last tile."""
-        self._total = state.total
-        if state.filled:
-            self._add(np.array(state.row))
-
-    def _add(self, row: npt.NDArray[np.float64]) -> None:
-        """Add the sums of the rows of a block."""
-        # Running sums are taken in order; a plain sum of narrow rows may go by pairs.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for leaf in np.add.accumulate(row.reshape(-1, _NARROW), axis=0)[-1].tolist():
-                self._total += leaf
-
     def _close(self, block: torch.Tensor) -> None:
-        self._add(_added(block, self._filled))
+        self._total = add_leaves(self._total, _added(block, self._filled))
         self._filled = 0
 
 
@@ -100,10 +74,10 @@ def wide(device: torch.device) -> torch.Tensor:
 
 def _added(block: torch.Tensor, count: int) -> npt.NDArray[np.float64]:
     """Return the sum of the rows of the first `count` values. Overwrites what comes after these."""
-    size = -(-count // _WIDE) * _WIDE
+    size = -(-count // LEAVES) * LEAVES
     if size > count:
         block[count:size] = 0.0
-    rows = block[:size].view(-1, _WIDE)
+    rows = block[:size].view(-1, LEAVES)
     if library(block) is not np:
         return _summed(rows).cpu().numpy()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -131,12 +105,6 @@ def products(room: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tens
     return room.copy_(x).mul_(shared(torch.float64, 0, x.device)[: len(y)].copy_(y))
 
 
-class CountState(Structure):
-    """What C counts."""
-
-    _fields_ = (("count", c_int64),)
-
-
 class Count:
     """Counts the elements that a mask marks."""
 
@@ -151,14 +119,6 @@ class Count:
     def result(self) -> float:
         """Return the count."""
         return float(self._count)
-
-    def lend(self) -> CountState:
-        """Return the state for tiles that C takes in."""
-        return CountState()
-
-    def take_back(self, state: CountState) -> None:
-        """Take over the state after the last tile."""
-        self._count += state.count
 
 
 class Differing:
@@ -192,28 +152,3 @@ class Extreme:
     def result(self) -> float:
         """Return the element."""
         return float(self._found)
-
-
-def gathered(*statistics: float) -> npt.NDArray[np.float64]:
-    """Return numbers side by side."""
-    return np.array(statistics)
-
-
-def count_nonfinite(x: torch.Tensor) -> int:
-    """Count the NaN and infinite elements.
-
-    Their patterns are the largest of those without a sign, and of those with one. Two maxima, which show that there are
-    none, take a tenth of the time of a sum.
-    """
-    if x.is_cpu and x.numel() and not _reaches_infinity(x):
-        return 0
-    return int(torch.count_nonzero(~torch.isfinite(x)))
-
-
-def _reaches_infinity(x: torch.Tensor) -> bool:
-    """Tell whether an element is NaN or infinite, by the patterns of all."""
-    integer = _INTEGERS[x.dtype.itemsize]
-    infinite = torch.tensor([math.inf, -math.inf], dtype=x.dtype).view(integer).numpy()
-    patterns = x.view(integer).numpy()
-    unsigned = f"u{infinite.dtype.name}"
-    return bool(patterns.max() >= infinite[0] or patterns.view(unsigned).max() >= infinite.view(unsigned)[1])

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_int64
-
 import numpy as np
 import torch
 
-from mergegraph.kernels.bits import MAGNITUDE, library, magnitudes
+from mergegraph.kernels.bits import library, magnitudes
 from mergegraph.kernels.buffers import shared
-from mergegraph.kernels.magnitude import Limit, magnitude
+from mergegraph.kernels.counting import MAGNITUDE, Limit, magnitude
 from mergegraph.kernels.tile import BLOCK, Tile
 
 _hardshrink = torch.ops.aten.hardshrink.out
-
-
-class ThresholdState(Structure):
-    """What C keeps: magnitudes above these bits, and so many of those at them."""
-
-    _fields_ = (("bits", c_int64), ("left", c_int64))
 
 
 class Threshold:
@@ -43,14 +35,6 @@ class Threshold:
         else:
             _keep_from(out, x, self._limit.bits + (self._left == 0))
             self._left -= tied
-
-    def lend(self) -> ThresholdState:
-        """Return the state for tiles that C takes in."""
-        return ThresholdState(self._limit.bits, self._left) if self._limit.equal else ThresholdState(MAGNITUDE, 0)
-
-    def take_back(self, state: ThresholdState) -> None:
-        """Take over the state after the last tile."""
-        self._left = state.left
 
     def _tied(self, x: torch.Tensor) -> int:
         """Count the elements at the limit, as long as that matters."""

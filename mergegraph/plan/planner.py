@@ -48,9 +48,24 @@ class Resources:
     baseline: int
 
 
-def plan(graph: Graph, places: Places, resources: Resources) -> Plan:
-    """Return the plan of a graph. MergeGraphError (MG401) if no plan fits into the memory."""
-    *before, last = [_stage(stage, places, resources) for stage in stages(graph)]
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage runs, whatever the memory: the groups, the number of the program of each, and the copies."""
+
+    programs: tuple[Program, ...]
+    groups: tuple[Group, ...]
+    numbers: tuple[int, ...]
+    copies: tuple[CopyOf, ...]
+
+
+def arrange(graph: Graph) -> tuple[Stage, ...]:
+    """Return the stages of a graph."""
+    return tuple(map(_arranged, stages(graph)))
+
+
+def plan(arranged: Sequence[Stage], places: Places, resources: Resources) -> Plan:
+    """Return the plan of the stages of a graph. MergeGraphError (MG401) if none fits into the memory."""
+    *before, last = [_stage(stage, places, resources) for stage in arranged]
     return _together(tuple(before), last, places) if before else last
 
 
@@ -69,21 +84,26 @@ def _together(before: tuple[Plan, ...], last: Plan, places: Places) -> Plan:
     )
 
 
-def _stage(graph: Graph, places: Places, resources: Resources) -> Plan:
+def _arranged(graph: Graph) -> Stage:
     groups, copies = group(graph)
     programs = _Programs()
-    numbers = [programs.number(g.roots, g.written) for g in groups]
-    least = [peak_bytes(program, min(TILE, program.elements), resident=False) for program in programs.all]
+    numbers = tuple(programs.number(g.roots, g.written) for g in groups)
+    return Stage(tuple(programs.all), tuple(groups), numbers, tuple(copies))
+
+
+def _stage(stage: Stage, places: Places, resources: Resources) -> Plan:
+    programs, groups, numbers, copies = stage.programs, stage.groups, stage.numbers, stage.copies
+    least = [peak_bytes(program, min(TILE, program.elements), resident=False) for program in programs]
     smallest = [least[n] for n in numbers]
     need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
-    _refuse(graph, groups, smallest, resources, need)
+    _refuse(groups, smallest, resources, need)
     workers = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
     share = _available(resources) // workers
-    strategies = [_strategy(program, share) for program in programs.all]
+    strategies = [_strategy(program, share) for program in programs]
     units: list[Unit] = [_compute(g, n, strategies[n]) for g, n in zip(groups, numbers, strict=True)]
     units += [_copy(places, c, share) for c in copies]
     units.sort(key=lambda unit: _position(unit, places))
-    return _summary(tuple(programs.all), tuple(units), workers, resources, need, places)
+    return _summary(programs, tuple(units), workers, resources, need, places)
 
 
 class _Programs:
@@ -102,7 +122,7 @@ def _available(resources: Resources) -> int:
     return resources.memory - resources.baseline
 
 
-def _refuse(graph: Graph, groups: Sequence[Group], smallest: Sequence[int], resources: Resources, need: int) -> None:
+def _refuse(groups: Sequence[Group], smallest: Sequence[int], resources: Resources, need: int) -> None:
     if need <= _available(resources):
         return
     dearest = max(range(len(groups)), key=lambda i: smallest[i], default=None)

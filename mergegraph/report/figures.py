@@ -12,7 +12,7 @@ from mergegraph.compiler import Compilation
 from mergegraph.ir.graph import TensorRef
 from mergegraph.ir.node import Node
 from mergegraph.plan.plan import Compute, Plan
-from mergegraph.plan.planner import Resources, plan
+from mergegraph.plan.planner import Resources, arrange, plan
 from mergegraph.write.layout import OutputTensor, plan_layout
 
 
@@ -102,7 +102,7 @@ def _alone(compilation: Compilation, joint: Plan) -> Iterator[Plan]:
     resources = Resources(joint.budget_bytes, joint.workers, joint.baseline_bytes)
     for number in range(len(graph.saves)):
         tensors = tuple(tensor for tensor in graph.tensors if tensor.save == number)
-        yield plan(replace(graph, tensors=tensors), compilation.tensor, resources)
+        yield plan(arrange(replace(graph, tensors=tensors)), compilation.tensor, resources)
 
 
 def worker_bytes(plan: Plan) -> int:

@@ -15,7 +15,7 @@ from mergegraph.ops.cast import cast
 from mergegraph.ops.gathered import gathered
 from mergegraph.optimize.pipeline import optimize
 from mergegraph.plan.plan import Planned
-from mergegraph.plan.planner import plan
+from mergegraph.plan.planner import arrange, plan
 
 Statistics = Callable[[Sequence[Node]], Sequence[Node]]
 """Gives the statistics that are asked of tensors of one shape, in float32."""
@@ -59,11 +59,12 @@ def measure(
     MergeGraphError if that does not do (MG401), or a file can't be read.
     """
     # What takes memory is loaded before the plan is made, so that the budget holds for all of it.
+    from mergegraph.execute import interpreted  # noqa: F401
     from mergegraph.execute.run import run_stages
 
     graph, _ = optimize(_graph(questions, checkpoints))
     found = plan(
-        graph,
+        arrange(graph),
         lambda ref: checkpoints[ref.model].tensors[ref.name],
         resources(memory, workers, loaded=True),
     )

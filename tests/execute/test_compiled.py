@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import stat
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -16,12 +17,14 @@ from safetensors.torch import save_file
 from mergegraph.cli.app import run as command
 from mergegraph.diagnostics import MergeGraphError
 from mergegraph.dtypes import DTYPES
-from mergegraph.execute import compiled
+from mergegraph.execute import compiled, library
 from mergegraph.execute.agreement import agrees
-from mergegraph.execute.compiled import COMPILERS, Segment, compile_programs
+from mergegraph.execute.compiled import compile_programs
+from mergegraph.execute.library import COMPILERS
 from mergegraph.execute.loops import LONGEST, cut
+from mergegraph.execute.steps import Segment
 from mergegraph.ir.types import TensorType
-from mergegraph.kernels import POINTWISE
+from mergegraph.kernels.tables import POINTWISE
 from mergegraph.plan.program import Instruction, Phase, Place, Program
 
 NO_COMPILER = """\
@@ -201,7 +204,7 @@ def test_loops_that_give_other_bits_are_not_used(tmp_path, monkeypatch):
     make_family(tmp_path, dtype="float32")
     text = f'{HEADER}save linear(a, b, c, weight=[0.8, 0.7, 0.25]) to "out"'
     run(tmp_path, text, tmp_path / "eager" / "out")
-    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-ffp-contract=fast", "-ffast-math"))
+    monkeypatch.setattr(library, "FLAGS", (*library.FLAGS, "-ffp-contract=fast", "-ffast-math"))
     result = run(tmp_path, text, tmp_path / "compiled" / "out", compile=True)
     assert str(MergeGraphError(*result.warnings)) == (
         "warning[MG462]: 1 of 1 compiled loops give other bits than the kernels, and are not used\n"
@@ -271,7 +274,9 @@ def test_a_scan_is_compiled_and_compared_with_its_kernel(op):
     assert found.warnings == ()
     assert isinstance(found.steps(one)[0][0], Segment)
     loop = next(cut(one.phases[0], one))
-    assert not agrees(loop, lambda *nothing: None)
+    segment = found.steps(one)[0][0]
+    assert agrees(loop, segment)
+    assert not agrees(loop, replace(segment, function=lambda *nothing: None))
 
 
 ALL = (

@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from mergegraph.kernels import REDUCTIONS, SCANS, Tile
+from mergegraph.kernels.tables import REDUCTIONS, SCANS
+from mergegraph.kernels.tile import Tile
 
 
 class Cut:

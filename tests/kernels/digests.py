@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from cutting import Cut
 
-from mergegraph.kernels import POINTWISE, REDUCTIONS, SCANS, Tile, kth_magnitude
+from mergegraph.kernels.counting import kth_magnitude
+from mergegraph.kernels.tables import POINTWISE, REDUCTIONS, SCANS
+from mergegraph.kernels.tile import Tile
 
 SPECIAL = [
     0x00000000,

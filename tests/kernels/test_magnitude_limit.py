@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mergegraph.diagnostics import MergeGraphError
-from mergegraph.kernels import MagnitudeLimit, Tile, kth_magnitude
+from mergegraph.kernels.counting import kth_magnitude
+from mergegraph.kernels.limit import MagnitudeLimit
+from mergegraph.kernels.tile import Tile
 
 TINY = 1e-45
 POOL = [0.0, TINY, 2 * TINY, 1.1754942e-38, 1.1754944e-38, 1.0, 1.0000001, 0.5, 0.50001, 3.4028235e38]

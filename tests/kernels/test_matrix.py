@@ -5,7 +5,8 @@ import pytest
 import torch
 from cutting import Cut
 
-from mergegraph.kernels import REDUCTIONS, SCANS, Tile
+from mergegraph.kernels.tables import REDUCTIONS, SCANS
+from mergegraph.kernels.tile import Tile
 
 SHAPES = [(1, 1), (9, 1), (1, 9), (700, 300), (3, 70_000)]
 PLACES = [(), (1,), (100, 65_536), (65_535, 65_537, 140_001), tuple(range(0, 200_000, 4096))]

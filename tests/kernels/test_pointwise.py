@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mergegraph.kernels import POINTWISE
+from mergegraph.kernels.tables import POINTWISE
 
 TINY, SMALLEST_NORMAL, LARGEST = 1e-45, 1.1754944e-38, 3.4028235e38
 SPECIAL = [0.0, 1.0, 0.5, 3.0, 7.0, TINY, 3 * TINY, SMALLEST_NORMAL, 1.1754942e-38, 1e-30, 1e20, LARGEST, math.inf]

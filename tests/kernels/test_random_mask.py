@@ -6,7 +6,8 @@ import torch
 from cutting import Cut
 
 from mergegraph.diagnostics import MergeGraphError
-from mergegraph.kernels import SCANS, Tile
+from mergegraph.kernels.tables import SCANS
+from mergegraph.kernels.tile import Tile
 from mergegraph.keys import random_bits_key
 
 BLOCK = 65_536

@@ -6,7 +6,8 @@ import torch
 from test_random_mask import KEYS, _random_bits
 
 from mergegraph.diagnostics import MergeGraphError
-from mergegraph.kernels import SCANS, Tile
+from mergegraph.kernels.tables import SCANS
+from mergegraph.kernels.tile import Tile
 
 BLOCK = 65_536
 LOW, HIGH = 0.3, 0.8

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mergegraph.kernels import REDUCTIONS, SCANS, Tile
 from mergegraph.kernels.exponential import exponential, series
+from mergegraph.kernels.tables import REDUCTIONS, SCANS
+from mergegraph.kernels.tile import Tile
 
 SHAPES = [(1, 1), (5, 1), (1, 70_000), (7, 13), (300, 257), (2, 66_000)]
 

@@ -9,7 +9,10 @@ from cutting import Cut
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mergegraph.kernels import REDUCTIONS, Tile, count_nonfinite
+from mergegraph.dtypes import DTYPES
+from mergegraph.kernels.finite import count_nonfinite
+from mergegraph.kernels.tables import REDUCTIONS
+from mergegraph.kernels.tile import Tile
 
 BLOCK = 65_536
 SIZES = [0, 1, 15, 16, 17, 1000, 1023, 1024, 1025, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 4097]
@@ -87,14 +90,20 @@ def test_sums_take_tiles_of_rows():
     assert kernel.result() == 18.0
 
 
+def nonfinite(x):
+    return count_nonfinite(memoryview(x.view(torch.uint8).numpy()), DTYPES[str(x.dtype).removeprefix("torch.")])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_count_nonfinite(dtype):
-    x = torch.ones(1000, dtype=dtype)
-    assert count_nonfinite(x) == 0
-    x[[3, 500, 999]] = torch.tensor([math.nan, math.inf, -math.inf], dtype=dtype)
-    assert count_nonfinite(x) == 3
-    assert count_nonfinite(x[:0]) == 0
+@pytest.mark.parametrize("number", [math.nan, -math.nan, math.inf, -math.inf])
+def test_count_nonfinite(dtype, number):
+    x = torch.cat([torch.ones(70_000), -torch.ones(70_000)]).to(dtype)
+    x[[1, 70_001]] = torch.tensor([torch.finfo(dtype).max, torch.finfo(dtype).min], dtype=dtype)
+    assert nonfinite(x) == 0
+    x[[3, 500, 139_999]] = torch.tensor(number, dtype=dtype)
+    assert nonfinite(x) == 3
+    assert nonfinite(x[:0]) == 0
 
 
 def test_count_nonfinite_when_only_the_sum_overflows():
-    assert count_nonfinite(torch.full((100,), 3e38)) == 0
+    assert nonfinite(torch.full((100,), 3e38)) == 0

@@ -5,7 +5,7 @@ import sys
 WORK = """
 import os, sys, threading
 import torch
-from mergegraph.kernels import single_threaded
+from mergegraph.kernels.threads import single_threaded
 
 def work():
     if sys.argv[1] == "alone":

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import Source
 from mergegraph.plan.plan import Plan
-from mergegraph.plan.planner import Resources, plan
+from mergegraph.plan.planner import Resources, arrange, plan
 
 RECIPES = Path(__file__).parent.parent / "fixtures" / "recipes"
 BASELINE = 330_000_000
@@ -85,6 +85,6 @@ def planned() -> Callable[..., Plan]:
     """Return what plans a compilation as if on another machine: nothing of this one enters."""
 
     def make_plan(compilation: Compilation, memory: int = 1_000_000_000, workers: int = 2) -> Plan:
-        return plan(compilation.optimized, compilation.tensor, Resources(memory, workers, BASELINE))
+        return plan(arrange(compilation.optimized), compilation.tensor, Resources(memory, workers, BASELINE))
 
     return make_plan

@@ -1,4 +1,5 @@
-/* The kernels of pointwise.py for one element, each as `op_` and its name, with the same bits; any NaN stands for any other.
+/* The kernels of pointwise.py for one element, each as `op_` and its name, with the same bits; any NaN stands
+   for any other.
 
    Masks are 0.0f and 1.0f. To be compiled without contraction: a product and a sum are two roundings. */
 
@@ -57,11 +58,9 @@ INLINE u64 splitmix(u64 z) {
   return z ^ z >> 31;
 }
 
-INLINE struct draw drawn(u64 key, double density, i64 start) {
+INLINE struct draw drawn(u64 key, u64 bound, i64 start) {
   u64 mixed = splitmix(splitmix(key) + ((u64)start / 65536 + 1) * 0x9e3779b97f4a7c15u);
-  double share = density > 0.0 ? density < 1.0 ? density : 1.0 : 0.0;
-  double bound = share * 0x1p32 + 0x1p52 - 0x1p52; /* to the nearest integer */
-  struct draw found = {(u32)mixed, (u32)(mixed >> 32) | 1, (u32)((i64)bound - 1) ^ 0x80000000u, bound > 0.0};
+  struct draw found = {(u32)mixed, (u32)(mixed >> 32) | 1, (u32)(bound - 1) ^ 0x80000000u, bound > 0};
   return found;
 }
 

@@ -51,7 +51,7 @@ static void scan_ranked_mask(struct ranked *state, float *restrict out, const fl
   const i64 low = state->low, high = state->high, length = state->length;
   for (i64 at = 0; at < strip.n;) {
     struct strip part = cut(strip.place, at, strip.n);
-    const struct draw draw = drawn(state->key, 0.5, part.place);
+    const struct draw draw = drawn(state->key, 0, part.place);
     const u32 within = part.place % BLOCK;
     i32 hashes[STRIP], undecided[STRIP + 1], count = 0;
     for (i64 i = 0; i < part.n; i++) {

@@ -73,10 +73,14 @@ INLINE void scan_magnitude_histogram(struct histogram *restrict state, const flo
 
 #define scan_magnitude_sample scan_magnitude_histogram
 
-/* limit.py, MagnitudeLimit */
+/* limit.py, MagnitudeLimit: in a bracket of patterns, or with a width of 0 by the upper bits as a histogram. */
 struct limit { i64 low, width, above, within, nonfinite; i32 *counts; };
 
 INLINE void scan_magnitude_limit(struct limit *restrict state, const float *restrict x, struct strip strip) {
+  if (!state->width) {
+    for (i64 i = 0; i < strip.n; i++) state->counts[bits(x[i]) >> 16]++;
+    return;
+  }
   const i32 low = (i32)state->low;
   const u32 width = (u32)state->width;
   u32 offset[STRIP], members[STRIP + 1];
@@ -101,7 +105,8 @@ INLINE void scan_magnitude_limit(struct limit *restrict state, const float *rest
 /* threshold.py, Threshold: keeps what has these bits, of those the first `left`, or more. */
 struct threshold { i64 bits, left; };
 
-INLINE void scan_threshold(struct threshold *restrict state, float *restrict out, const float *restrict x, struct strip strip) {
+INLINE void scan_threshold(struct threshold *restrict state, float *restrict out, const float *restrict x,
+                           struct strip strip) {
   const u32 limit = (u32)state->bits, kept = limit + (state->left == 0);
   i32 ties = 0;
   for (i64 i = 0; i < strip.n; i++) {
