@@ -39,7 +39,10 @@ RUNTIME_BYTES = 342_000_000
 """What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
 
 MARGIN_BYTES = 52_000_000
-"""What threads, open files, dask's own bookkeeping and loops that are compiled may add while a merge runs."""
+"""What threads, open files, dask's own bookkeeping and the kernels may add while a merge runs."""
+
+MARGIN_WITHOUT_TORCH = 24_000_000
+"""The same for a merge whose arithmetic is all compiled."""
 
 MAX_RECIPE_BYTES = 1 << 20
 
@@ -239,7 +242,8 @@ def resources(memory: int | None, workers: int | None, *, loaded: bool, read: in
     """
     from mergegraph.plan.planner import Resources
 
-    baseline = resident_bytes() + MARGIN_BYTES if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
+    margin = MARGIN_BYTES if "torch" in sys.modules else MARGIN_WITHOUT_TORCH
+    baseline = resident_bytes() + margin if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
     return Resources(_limit(memory), workers or processors(), baseline)
 
 

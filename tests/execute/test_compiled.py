@@ -2,13 +2,13 @@
 
 import json
 import re
-import shutil
 import stat
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from compiling import compiles
 from every_method import EXPRESSIONS, HEADER
 from families import make_family, make_odd_family
 from merging import digest, run, tight
@@ -20,7 +20,6 @@ from mergegraph.dtypes import DTYPES
 from mergegraph.execute import compiled, library
 from mergegraph.execute.agreement import agrees
 from mergegraph.execute.compiled import compile_programs
-from mergegraph.execute.library import COMPILERS
 from mergegraph.execute.loops import LONGEST, cut
 from mergegraph.execute.steps import Segment
 from mergegraph.ir.types import TensorType
@@ -50,16 +49,6 @@ TYPES = (
 
 TILES = [Place("register", 0), Place("register", 1), Place("register", 2)]
 OUT, NUMBER = Place("register", 3), Place("scalar", 0)
-
-
-def compiles():
-    """Tell whether there is a compiler; where there is none, show that asking for one is refused."""
-    if any(map(shutil.which, COMPILERS)):
-        return True
-    with pytest.raises(MergeGraphError) as caught:
-        compile_programs([program([Instruction("negate", OUT, (TILES[0],), ())] * 2)])
-    assert str(caught.value) == NO_COMPILER
-    return False
 
 
 def program(tiles, inputs=("float32",), outputs=("float32",)):
