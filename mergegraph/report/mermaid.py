@@ -9,7 +9,8 @@ from mergegraph.recipe.recipe import Recipe, Save
 from mergegraph.report.palette import TEXT, colours
 from mergegraph.report.picture import Picture, PictureNode, recipe_picture
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9 _.,/:+=()\[\]-]")
+# The last: Mermaid takes `fa:fa-NAME` for an icon, even where the colon is a code.
+_UNSAFE = re.compile(r"[^A-Za-z0-9 _.,/:+=()\[\]-]|(?<=:)f(?=a-)")
 
 
 def to_mermaid(picture: Picture) -> str:

@@ -17,7 +17,10 @@ def to_png(picture: Picture) -> bytes:
     """Return a picture as a PNG file. MergeGraphError (MG671) if Graphviz is not installed or can't draw it."""
     program = shutil.which("dot")
     if program is None:
-        raise _failed("a .png is drawn by Graphviz, which is not installed", "install it: its program is `dot`")
+        raise _failed(
+            "a .png is drawn by Graphviz, which is not installed",
+            "install it: `apt install graphviz`, `brew install graphviz`",
+        )
     try:
         done = subprocess.run([program, *OPTIONS], input=to_dot(picture).encode(), capture_output=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def spoken_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled(family: Path, tall_family: Path, spoken_family: Path) -> Callable[[str], Compilation]:
     """Return what compiles a recipe of the fixtures by its name."""
 
+    @cache
     def compile_recipe(name: str) -> Compilation:
         text = (RECIPES / f"{name}.merge").read_text(encoding="utf-8")
         folder = tall_family if name in TALL else spoken_family if name in SPOKEN else family

@@ -197,6 +197,40 @@ def test_a_mermaid_label_has_plain_characters_only(text: str) -> None:
     assert mermaid_labels(label) == [escape(text)]
 
 
+def test_no_mermaid_label_has_an_icon() -> None:
+    """Mermaid 11 draws `fa:fa-car` as an icon, which forges don't have, so that nothing is shown."""
+    picture = Picture((PictureNode("n0", ("fa:fa-car", "fab:fa-fa:fa-x", "fa:far"), "delta"),), ())
+    assert to_mermaid(picture).splitlines()[1] == '  n0["fa:#102;a-car<br>fab:#102;a-fa:#102;a-x<br>fa:far"]:::delta'
+
+
+RECIPES = sorted(path.stem for path in (FIXTURES.parent / "recipes").glob("*.merge"))
+MERMAID = {
+    "head": r"flowchart TD",
+    "node": r'  (?P<node>[ns]\d+)\["(?:[^"#;]|#\d+;)+"\]:::(?P<kind>[a-z]+)',
+    "edge": r'  (?P<source>[ns]\d+) (?:-- "(?:[^"#;]|#\d+;)+" )?--> (?P<target>[ns]\d+)',
+    "class": r"  classDef (?P<class>[a-z]+) fill:#[0-9a-f]{6},stroke:#[0-9a-f]{6},color:#[0-9a-f]{6}",
+}
+"""The lines that are written, all of which Mermaid 11.17 was seen to draw."""
+MEANT = ("call", "class", "click", "default", "end", "graph", "href", "interpolate", "linkstyle", "style", "subgraph")
+"""What Mermaid takes for words of its own, not for names of classes."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_mermaid_is_of_four_kinds_of_lines_and_names_what_it_declares(name: str, compiled: Compiled) -> None:
+    compilation = compiled(name)
+    tensor = next(iter(compilation.optimized.tensors)).name
+    for picture in (recipe_picture(compilation.recipe), tensor_picture(compilation.optimized, tensor)):
+        lines = to_mermaid(picture).splitlines()
+        found = [re.fullmatch("|".join(MERMAID.values()), line) for line in lines]
+        assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+        named = {key: [m[key] for m in found if m and m[key]] for key in ("node", "kind", "source", "target", "class")}
+        assert len(named["node"]) == len({*named["node"]}) == len(picture.nodes)
+        assert {*named["source"], *named["target"]} <= {*named["node"]}
+        assert len(named["source"]) == len(picture.edges)
+        assert sorted({*named["kind"]}) == named["class"]
+        assert not {*named["class"]} & {*MEANT}
+
+
 def test_the_formats(compiled: Compiled, check_text: Callable[[Path, str], None]) -> None:
     picture = recipe_picture(compiled("nested").recipe)
     check_text(FIXTURES / "nested.recipe.dot", to_dot(picture))
@@ -258,7 +292,7 @@ def test_a_png_is_what_graphviz_draws(tmp_path: Path, monkeypatch: pytest.Monkey
         (
             None,
             "error[MG671]: a .png is drawn by Graphviz, which is not installed\n"
-            "  = help: install it: its program is `dot`",
+            "  = help: install it: `apt install graphviz`, `brew install graphviz`",
         ),
         ("exit 1", "error[MG671]: Graphviz could not draw this picture"),
     ],
