@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
@@ -21,6 +23,7 @@ from mergegraph.ops.where import where
 from mergegraph.plan.plan import Planned
 from mergegraph.survey.measure import Question, Survey, comparable, measure
 from mergegraph.survey.results import BINS, TensorStatistics
+from mergegraph.survey.small import describe_rows, is_small
 
 
 def survey_tensors(
@@ -32,10 +35,22 @@ def survey_tensors(
     planned: Planned,
 ) -> tuple[Mapping[str, TensorStatistics], Survey]:
     """Return the figures of tensors by name, without those whose type has no arithmetic; and what finding them took."""
-    asked = [Question(t.name, ((0, t),), _statistics) for t in tensors if comparable(t)]
-    survey = measure(asked, [checkpoint], memory=memory, workers=workers, planned=planned)
-    sizes = {tensor.name: math.prod(tensor.shape) for tensor in tensors}
-    return {q.name: _figures(survey.found[q.name], sizes[q.name]) for q in asked}, survey
+    asked = [t for t in tensors if comparable(t)]
+    questions = [Question(t.name, ((0, t),), _statistics) for t in asked if not is_small(t)]
+    survey = measure(questions, [checkpoint], memory=memory, workers=workers, planned=planned)
+    survey = _with_small(survey, checkpoint, [t for t in asked if is_small(t)])
+    return {t.name: _figures(survey.found[t.name], math.prod(t.shape)) for t in asked}, survey
+
+
+def _with_small(survey: Survey, checkpoint: Checkpoint, tensors: Sequence[Tensor]) -> Survey:
+    started = time.monotonic()
+    found = {**survey.found, **describe_rows(checkpoint, tensors)}
+    return replace(
+        survey,
+        found=found,
+        seconds=survey.seconds + time.monotonic() - started,
+        bytes_read=survey.bytes_read + sum(tensor.nbytes for tensor in tensors),
+    )
 
 
 def _statistics(tensors: Sequence[Node]) -> list[Node]:

@@ -1,12 +1,17 @@
 """`inspect --stats` against numpy on whole tensors."""
 
 import json
+import os
+import re
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from mergegraph.cli.app import run
+from mergegraph.survey import small
 
 
 @pytest.fixture
@@ -76,3 +81,39 @@ def test_kinds_are_summed_up_and_tensors_listed(model, capsys):
 def test_the_budget_is_refused_where_it_is_too_small(model, capsys):
     assert run(["inspect", "model.safetensors", "--stats", "--memory", "20MB"]) == 4
     assert "error[MG401]: this merge does not fit into 20 MB of memory" in capsys.readouterr().err
+
+
+def test_small_tensors_are_described_at_once_as_one_by_one(tmp_path, monkeypatch, capsys):
+    """The same figures to the last bit, for every type, and for what arithmetic overflows on."""
+    random = torch.Generator().manual_seed(4)
+    tensors = {
+        f"{dtype}.{count}.{i}".removeprefix("torch."): torch.randn(count, generator=random).to(dtype)
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+        for count in (1, 2, 17, 1000, 16_384, 16_385)
+        for i in range(3)
+    }
+    hard = [[0.0, -0.0], [3e38, -3e38], [1e-45, 1e-40], [float("nan"), 1.0], [float("inf"), float("-inf")]]
+    tensors |= {f"hard.{i}": torch.tensor(values) for i, values in enumerate(hard)}
+    tensors["too large"] = torch.tensor([1e300, 1.0], dtype=torch.float64)
+    save_torch(tensors, tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+
+    def described():
+        assert run(["inspect", "model.safetensors", "--stats", "--format", "json"]) == 0
+        out, err = capsys.readouterr()
+        assert re.match(rf"read {sum(x.nbytes for x in tensors.values()) / 1e6:.3g} MB in ", err)
+        return json.loads(out)
+
+    at_once = described()
+    monkeypatch.setattr(small, "SMALL", 0)
+    assert described() == at_once
+
+
+def test_a_file_that_changes_while_small_tensors_are_read(model, monkeypatch, capsys):
+    def changed(*_):
+        os.utime("model.safetensors", ns=(1, 1))
+        return iter(())
+
+    monkeypatch.setattr(small, "_batches", changed)
+    assert run(["inspect", "model.safetensors", "--stats", "--tensor", "h*"]) == 3
+    assert "error[MG530]: " in capsys.readouterr().err
