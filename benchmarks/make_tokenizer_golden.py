@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mergekit_peer
 from _paths import ROOT
-from tokenized import OTHER_TEXT, bpe, extended, vocabulary, write_model
+from tokenized import OTHER_TEXT, bpe, extended, unigram, vocabulary, write_model
 
 GOLDEN = ROOT / "tests" / "fixtures" / "tokenizers"
 
@@ -24,6 +24,10 @@ def main(names: list[str]) -> int:
     """Remake the outputs of the named configurations, or of all; return how many mergekit refused."""
     if not (GOLDEN / "base").exists():
         make_models(GOLDEN)
+    if not (GOLDEN / "d").exists():
+        write_model(
+            GOLDEN / "d", unigram(50, OTHER_TEXT, ("<s>", "<unk>", "</s>")), 4, bos_token="<s>", eos_token="</s>"
+        )
     configs = sorted(GOLDEN.glob("*.yml"))
     return sum(not _merge(config) for config in configs if not names or config.stem in names)
 

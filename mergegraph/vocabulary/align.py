@@ -86,7 +86,7 @@ def align(
             aligning = _Aligning(recipe, checkpoints, tokens, save, changing, room)
             aligned = aligning.alignment()
             found.append(replace(aligned, template=_template(save, recipe, checkpoints, aligned)))
-            warnings += aligning.left_out()
+            warnings += (*aligning.left_out(), *_foreign(save, aligned))
         except MergeGraphError as error:
             label = Label(save.span, "for this output")
             errors += [d if d.labels else _labelled(d, label) for d in error.diagnostics]
@@ -94,6 +94,24 @@ def align(
         raise MergeGraphError(*dict.fromkeys(errors))
     warnings += differing(recipe, checkpoints, [alignment.tokenizer for alignment in found])
     return Alignments(tuple(found), tokens, tuple(dict.fromkeys(warnings)))
+
+
+def _foreign(save: Save, aligned: Alignment) -> Iterator[Diagnostic]:
+    """Yield warnings of tokens that came from a tokenizer of another kind than the output's."""
+    for found in aligned.joined.foreign if aligned.joined else ():
+        kind, into = escape(found.kind), escape(found.into)
+        count = f"{len(found.tokens):,} {'token' if len(found.tokens) == 1 else 'tokens'} of a {kind} tokenizer"
+        yield Diagnostic(
+            "MG354",
+            f"{count} can't be made by the {into} tokenizer of this output: "
+            "they have rows, and text hardly ever comes to them",
+            (Label(save.span, "for this output"),),
+            (
+                "take the tokenizer of one model: `tokenizer=base`; others give rows of tokens that they have, too",
+                'what another writes otherwise has a row by `tokens=[token("Ġthe", other, of="▁the")]`',
+            ),
+            severity="warning",
+        )
 
 
 def _models(save: Save) -> tuple[Node, ...]:

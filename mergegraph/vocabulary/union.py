@@ -13,6 +13,15 @@ from mergegraph.vocabulary.room import Room
 from mergegraph.vocabulary.tokens import Tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Tokens of a tokenizer of one `kind` that were put into one `into` another kind."""
+
+    kind: str
+    into: str
+    tokens: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Joined:
     """The tokens of an output. `sources` are the tokenizers they come from, `new` the tokens that none of them has.
@@ -38,10 +47,20 @@ class Joined:
         taken = set(self.ids.values())
         return tuple(number for number in range(self.sources[0].size) if number not in taken)
 
-    @cached_property
+    @property
     def text(self) -> bytes:
         """The `tokenizer.json`, of a tokenizer that is changed. MergeGraphError (MG342) where it can't be."""
+        return self._made[0]
+
+    @property
+    def foreign(self) -> tuple[Foreign, ...]:
+        """The tokens of a tokenizer that is changed which come from tokenizers of another kind."""
+        return self._made[1] if self.changed else ()
+
+    @cached_property
+    def _made(self) -> tuple[bytes, tuple[Foreign, ...]]:
         found = self.sources[0].parsed()
+        foreign: list[Foreign] = []
         added = {entry["content"]: entry for entry in _added(found)}
         entries, there = dict(added), set(self.sources[0].ids)
         for source in self.sources[1:]:
@@ -50,14 +69,15 @@ class Joined:
                 for entry in _added(other):
                     entries.setdefault(entry["content"], {**entry, "id": self.ids[entry["content"]]})
                 plain = sorted(new - entries.keys(), key=lambda token: self.ids[token])
-                _extend(found["model"], other["model"], {token: self.ids[token] for token in plain}, source)
+                if plain:
+                    foreign += _extend(found["model"], other["model"], {token: self.ids[token] for token in plain})
                 there |= new
         for token in self.new:
             entries.setdefault(token, _plain_entry(token, self.ids[token]))
         found["added_tokens"] = sorted(entries.values(), key=lambda entry: entry["id"])
         # A token that is in the model, too, keeps its number wherever the library would put it.
         _include(found["model"], {token: self.ids[token] for token in entries})
-        return (json.dumps(found, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+        return (json.dumps(found, ensure_ascii=False, indent=2) + "\n").encode("utf-8"), tuple(foreign)
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
         """Yield the added tokens of a tokenizer that is changed: those that the first one lacks."""
@@ -119,29 +139,33 @@ def _plain_entry(token: str, number: int) -> dict[str, Any]:
     return {"id": number, "content": token, **flags}
 
 
-def _extend(model: dict[str, Any], other: Mapping[str, Any], tokens: Mapping[str, int], source: Tokens) -> None:
-    """Add the tokens of another model of the same kind, in the order of their numbers."""
-    kinds = [m.get("type", "BPE") for m in (model, other)]
-    if tokens and kinds[0] != kinds[1]:
-        message = (
-            f"a {kinds[1]} tokenizer has no union with a {kinds[0]} tokenizer: they write and cut text differently"
-        )
-        help = (
-            "take the tokenizer of one model: `tokenizer=base`; others give rows of tokens that they have, too",
-            'what another writes otherwise has a row by `union(base, tokens=[token("Ġthe", other, of="▁the")])`',
-        )
-        raise MergeGraphError(Diagnostic("MG342", escape(message), place=str(source.path), help=help))
-    if kinds[0] == "Unigram":
-        scores = dict(map(tuple, other["vocab"]))
+def _extend(model: dict[str, Any], other: Mapping[str, Any], tokens: Mapping[str, int]) -> Iterator[Foreign]:
+    """Add the tokens of another model, in the order of their numbers; yield them if it is of another kind.
+
+    Those then have numbers, and text is cut as before: there are no merges that make them, or their score is so low
+    that any other way is taken. WordPiece takes whatever a word begins with.
+    """
+    kind, into = (m.get("type", "BPE") for m in (other, model))
+    if into == "Unigram":
+        same = kind == into
+        scores = dict(map(tuple, other["vocab"])) if same else dict.fromkeys(tokens, _last_score(model["vocab"]))
         for token, number in tokens.items():
             _pad(model["vocab"], number)
             model["vocab"].append([token, scores[token]])
-        return
-    model["vocab"].update(tokens)
-    if kinds[0] == "BPE":
+    else:
+        model["vocab"].update(tokens)
+    if kind != into:
+        yield Foreign(kind, into, tuple(tokens))
+    elif kind == "BPE":
         made = [pair for pair in map(_pair, other["merges"]) if "".join(pair) in tokens]
         written = not model["merges"] or isinstance(model["merges"][0], list)
         model["merges"] += [list(pair) if written else " ".join(pair) for pair in made]
+
+
+def _last_score(pieces: Sequence[Sequence[Any]]) -> float:
+    """Return a score below that of any way to write a piece with the others."""
+    lowest = min((float(score) for _, score in pieces), default=0.0)
+    return (min(0.0, lowest) - 10) * (1 + max((len(piece or "") for piece, _ in pieces), default=0))
 
 
 def _pair(merge: Any) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Unions of tokenizers load in transformers, encode as their parents do, and give each token its parent's row."""
 
+import itertools
+
 import pytest
 import torch
 from llama import write_json
@@ -84,6 +86,24 @@ def test_other_vocabularies(kind, tmp_path):
     original = AutoTokenizer.from_pretrained(tmp_path / "b")
     for text in (*OTHER_TEXT, "0123456789<b>"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == original.decode(original(text)["input_ids"])
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(KINDS, 2)))
+def test_other_kinds(one, other, tmp_path):
+    """Text that the first tokenizer can write is cut as before, and each token has its parent's row."""
+    write_model(tmp_path / "a", KINDS[one](), 1)
+    write_model(tmp_path / "b", extended(KINDS[other](50, OTHER_TEXT), special=["<b>"]), 2)
+    out = run(tmp_path, 'a = model("./a")\nb = model("./b")\nsave mean(a, b) to "out" with tokenizer=union(a, b)')
+    _, tokenizer = loaded(out)
+    a, b, found = (rows(folder) for folder in (tmp_path / "a", tmp_path / "b", out))
+    assert tokenizer.get_vocab().keys() == found.keys() == a.keys() | b.keys()
+    for token, row in found.items():
+        givers = [given[token] for given in (a, b) if token in given]
+        assert torch.equal(row, torch.stack(givers).mean(0)), token
+    original = AutoTokenizer.from_pretrained(tmp_path / "a")
+    for text in TEXT:
+        assert tokenizer(text)["input_ids"] == original(text)["input_ids"]
+    assert tokenizer.tokenize(f"{TEXT[0]}<b>")[-1] == "<b>"
 
 
 def test_numbers_of_tokens_are_made_true(tmp_path):
