@@ -24,6 +24,8 @@ SMALL = 1 << 14
 """Elements of the largest tensor that is described here."""
 ROOM = 1 << 18
 """Elements of the rows that are described at a time: some ten megabytes with what is computed of them."""
+WIDE, NARROW = 1024, 16
+"""How many elements are added up side by side."""
 
 
 def _widened(bits: npt.NDArray[np.uint16]) -> Floats:
@@ -69,7 +71,7 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     for tensor in tensors:
         kinds[tensor.dtype.name, math.prod(tensor.shape)].append(tensor)
     for (_, size), alike in kinds.items():
-        count = max(1, ROOM // size)
+        count = ROOM // max(size, NARROW)
         yield from (alike[start : start + count] for start in range(0, len(alike), count))
 
 
@@ -94,6 +96,6 @@ def _statistics(x: Floats) -> npt.NDArray[np.float64]:
 
 def _sum(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the sum of each row, added up in the order of `kernels.sums.BlockSum`."""
-    for width in (1024, 16):
+    for width in (WIDE, NARROW) if x.shape[1] > WIDE else (NARROW,):
         x = np.pad(x, ((0, 0), (0, -x.shape[1] % width))).reshape(len(x), -1, width).sum(1)
     return np.asarray(np.add.accumulate(x, axis=1)[:, -1])

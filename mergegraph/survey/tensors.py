@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, Tensor
 from mergegraph.ir.node import Node
+from mergegraph.machine import peak_resident_bytes
 from mergegraph.ops.add import add
 from mergegraph.ops.count import count
 from mergegraph.ops.dot import dot
@@ -50,6 +51,7 @@ def _with_small(survey: Survey, checkpoint: Checkpoint, tensors: Sequence[Tensor
         found=found,
         seconds=survey.seconds + time.monotonic() - started,
         bytes_read=survey.bytes_read + sum(tensor.nbytes for tensor in tensors),
+        peak_rss_bytes=peak_resident_bytes(),
     )
 
 
