@@ -35,3 +35,16 @@ def test_a_merge_that_two_others_use_is_as_one_that_was_written(tmp_path):
         found, expected = read_model(tmp_path / "all" / name), read_model(tmp_path / name)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[tensor], expected[tensor]) for tensor in expected)
+
+
+def test_one_in_between_is_written_when_a_recipe_asks_for_it(tmp_path):
+    make_family(tmp_path, models=("a", "b", "c"), dtype="float32")
+    (tmp_path / "both.yml").write_text(f"{MIDDLE}\n---\n{USES['tasks']}")
+    (tmp_path / "asked.merge").write_text('import "both.yml"\nsave middle to "middle"\nsave tasks to "tasks"\n')
+    merge(read_recipe(tmp_path / "both.yml"), tmp_path / "alone", Options())
+    merge(read_recipe(tmp_path / "asked.merge"), tmp_path / "asked", Options())
+    run(tmp_path, MIDDLE, "middle")
+    for name, expected in (("tasks", tmp_path / "alone"), ("middle", tmp_path / "middle")):
+        found, tensors = read_model(tmp_path / "asked" / name), read_model(expected)
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[tensor], tensors[tensor]) for tensor in tensors)
