@@ -85,9 +85,11 @@ def _outside(tensors: Mapping[str, Shaped]) -> dict[str, Shaped]:
 
 
 def _rows(tensors: Mapping[str, Shaped], *, embeddings: bool) -> dict[str, int]:
-    """Return the rows of the matrices that are input embeddings, or output heads, by their names."""
-    chosen = is_embedding if embeddings else is_head
-    return {name: found.shape[0] for name, found in tensors.items() if chosen(name) and len(found.shape) == 2}
+    """Return the rows of the matrices that are input embeddings, or heads beside one, by their names."""
+    matrices = {name: found.shape[0] for name, found in tensors.items() if len(found.shape) == 2}
+    if embeddings:
+        return {name: rows for name, rows in matrices.items() if is_embedding(name)}
+    return {name: rows for name, rows in matrices.items() if is_head(name) and tied_partner(name, tensors, {})}
 
 
 def _tying(config: Config, tensors: Mapping[str, Shaped], place: Path) -> Iterator[Diagnostic]:

@@ -67,6 +67,7 @@ def test_a_head_that_is_neither_there_nor_tied(tmp_path):
         ({"vocab_size": 6}, TOKENS),
         ({"vocab_size": 8, "text_config": {"vocab_size": 6}}, GEMMA),
         ({"vocab_size": 8}, {"model.norm.weight": (2,)}),
+        ({"vocab_size": 6}, {EMBEDDING: (6, 2), "classifier.output.weight": (3, 2)}),
         ({"vocab_size": "6", "architectures": [7]}, TOKENS),
         ({"vocab_size": 6, "tie_word_embeddings": True}, TOKENS),
         ({"vocab_size": 6, "architectures": LLAMA}, NO_HEAD),
