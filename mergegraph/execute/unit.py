@@ -138,7 +138,7 @@ class _Run:
         self.scalars += [*given, *held, *[None] * (program.scalars - program.given)]
         self.digests = [TensorDigest() for _ in unit.targets]
         self.nonfinite = [0] * len(unit.targets)
-        self.loaded: set[int] = set()
+        self.held: set[int] = set()
         self.steps = steps or tuple(phase.tiles for phase in program.phases)
 
     @cached_property
@@ -201,19 +201,17 @@ class _Run:
         return scan.op == "magnitude_sample" and not phase.sampled and self.elements >= SAMPLED_FROM
 
     def _all(self, phase: Phase, scans: Mapping[Instruction, Any], steps: Sequence[Step]) -> None:
-        """Run the steps over all tiles."""
-        window = phase_window(self.program, phase, self.window)
-        written = phase_window(self.program, phase, self.written)
+        """Run the steps over all tiles, a window of the outputs at a time: what was just read is in the cache then."""
+        window = phase_window(self.program, phase, self.written)
         tile = window if self._whole(phase, steps) else self.program.row_tile if phase.rows else TILE
         for start in range(0, self.elements, window):
             count = min(window, self.elements - start)
-            self._read(phase, start, count)
-            for offset in range(0, count, written):
-                part = min(written, count - offset)
-                places = range(offset, offset + part, tile)
-                spots = [Spot(start + i, i, min(tile, offset + part - i)) for i in places]
-                self._tiles(phase, scans, steps, spots)
-                self._write(phase, start + offset, part)
+            offset = start if self.unit.resident else 0
+            self._read(phase, start, count, offset)
+            places = range(0, count, tile)
+            self._tiles(phase, scans, steps, [Spot(start + i, offset + i, min(tile, count - i)) for i in places])
+            self._write(phase, start, count)
+        self.held.update(phase.reads if self.unit.resident else ())
 
     def _whole(self, phase: Phase, steps: Sequence[Step]) -> bool:
         """Tell whether the steps can take a window at once: they keep nothing for each other."""
@@ -229,6 +227,7 @@ class _Run:
         starts, size = sample_starts(self.program, phase)
         if self.unit.resident:
             self._read(phase, 0, self.elements)
+            self.held.update(phase.reads)
             self._tiles(phase, scans, steps, [Spot(i, i, min(size, self.elements - i)) for i in starts])
             return
         step = max(1, phase_window(self.program, phase, self.window) // size)
@@ -240,16 +239,18 @@ class _Run:
             self._tiles(phase, scans, steps, spots)
 
     def _read(self, phase: Phase, start: int, count: int, offset: int = 0) -> None:
-        """Read `count` elements from `start` on into the windows, `offset` elements from their begin."""
+        """Read `count` elements from `start` on into the windows, `offset` elements from their begin.
+
+        Inputs that are `held` as a whole are there already.
+        """
         if self.cancelled.is_set():
             raise Cancelled
         for index in phase.reads:
-            if self.unit.resident and index in self.loaded:
+            if index in self.held:
                 continue
             dtype = self.program.inputs[index].dtype
             buffer = self.buffers.inputs[index].raw[dtype.nbytes(offset) : dtype.nbytes(offset + count)]
             self.files.read(self.unit.inputs[index], dtype.nbytes(start), buffer)
-            self.loaded.add(index)
 
     def _tiles(
         self, phase: Phase, scans: Mapping[Instruction, Any], steps: Sequence[Step], spots: Sequence[Spot]
