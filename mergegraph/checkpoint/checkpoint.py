@@ -201,7 +201,7 @@ def _findings(folder: Folder, weights: Weights, headers: Sequence[Header]) -> It
     yield from weights.warnings
     if doubled := _doubled(headers):
         message = f"{counted(len(doubled), 'tensor')} in more than one file: {listed(doubled)}"
-        yield Diagnostic("MG518", message, place=str(folder.path))
+        yield Diagnostic("MG518", message, place=str(folder.path), help=("remove the files that are too many",))
     if weights.index:
         yield from disagreements(weights.index, headers)
     if inner := inner_weights(folder):

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeGuard
 
-from mergegraph.checkpoint.faults import counted, fault, quoted
+from mergegraph.checkpoint.faults import AGAIN, counted, fault, quoted
 from mergegraph.checkpoint.files import FileIdentity, opened, read_exactly
 from mergegraph.checkpoint.jsontext import parse_object
 from mergegraph.diagnostics import MergeGraphError
@@ -137,7 +137,7 @@ def _other_help(prefix: bytes, path: Path) -> str:
         return "this is a zip archive, as torch.save writes: convert the weights to safetensors"
     if path.suffix != ".safetensors":
         return "name a folder that has `.safetensors` files, or one such file"
-    return "copy or download the file again"
+    return AGAIN
 
 
 def _check_bounds(raw: bytes, path: Path) -> None:
@@ -215,6 +215,6 @@ def _check_layout(entries: list[Entry], data_start: int, size: int, path: Path) 
         expected += entry.nbytes
         if expected > size:
             message = f"the file is truncated: {quoted(entry.name)} ends at byte {expected:,}, the file at {size:,}"
-            raise fault("MG512", message, path, "copy or download the file again")
+            raise fault("MG512", message, path)
     if expected < size:
         raise fault("MG511", f"{counted(size - expected, 'byte')} after the last tensor belong to none", path)

@@ -95,4 +95,5 @@ def _shard_of(content: Mapping[str, Any], path: Path) -> dict[str, str]:
 
 def _error(code: str, names: list[str], where: str, index: Index) -> Diagnostic:
     message = f"{counted(len(names), 'tensor')} {where}: {listed(names)}"
-    return Diagnostic(code, message, place=str(index.path))
+    help = "copy or download the whole model again: its index and its shards don't belong together"
+    return Diagnostic(code, message, place=str(index.path), help=(help,))

@@ -65,7 +65,7 @@ def _index_name(names: list[str], folder: Folder) -> str | None:
         return INDEX if INDEX in indexes else next(iter(indexes), None)
     if SINGLE in names:
         return None
-    raise fault("MG533", f"it is not plain which index is meant: {listed(indexes)}", folder.path)
+    raise fault("MG533", f"it is not plain which index is meant: {listed(indexes)}", folder.path, "remove all but one")
 
 
 def _without_index(names: list[str], folder: Folder) -> Weights:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from mergegraph.diagnostics import Diagnostic, MergeGraphError, did_you_mean, escape
+from mergegraph.diagnostics import Diagnostic, MergeGraphError, did_you_mean, escape, listed
 from mergegraph.ir.graph import Graph
 
 
@@ -21,6 +21,7 @@ def matching(names: Iterable[str], glob: str, what: str = "output tensor") -> se
     known = set(names)
     found = {name for name in known if fnmatchcase(name, glob)}
     if not found:
-        help = (*did_you_mean(glob, known), "`*` stands for any characters, dots too")
+        near = did_you_mean(glob, known) or (f"there are {listed(sorted(known), 2)}",) * bool(known)
+        help = (*near, "`*` stands for any characters, dots too")
         raise MergeGraphError(Diagnostic("MG380", f"no {what} is named like `{escape(glob)}`", help=help))
     return found

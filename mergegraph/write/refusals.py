@@ -64,10 +64,13 @@ def refuse_existing(os_: Os, target: Path, *, overwrite: bool) -> bool:
     if not stat.S_ISDIR(mode):
         message = f"`{escape(target.name)}` exists and is not a folder"
         raise _error("MG602", message, target, "remove it, or choose another output")
+    replaceable = _replaceable(os_.listdir(target))
     if not overwrite:
         message = f"`{escape(target.name)}` exists already"
-        raise _error("MG601", message, target, "replace it with `--overwrite`, or choose another output")
-    if not _replaceable(os_.listdir(target)):
+        help = "replace it with `--overwrite`, or choose another output"
+        other = "choose another output: `--overwrite` replaces models, and this folder is none"
+        raise _error("MG601", message, target, help if replaceable else other)
+    if not replaceable:
         message = f"`{escape(target.name)}` is not a model directory, so `--overwrite` does not replace it"
         raise _error("MG603", message, target, "remove it yourself, or choose another output")
     return True

@@ -78,7 +78,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         value = parse_object(read_small(place, MAX_MANIFEST, "manifest"), "manifest", place)
     except MergeGraphError as error:
-        raise MergeGraphError(*(replace(d, help=(*d.help, _AGAIN)) for d in error.diagnostics)) from error
+        raise MergeGraphError(*(replace(d, help=(_AGAIN,)) for d in error.diagnostics)) from error
     manifest = _parse(value)
     if manifest is None:
         raise _other_form(value, place)

@@ -102,7 +102,9 @@ def test_files_are_closed_when_one_of_them_is_missing(paths):
     paths[1].unlink()
     with pytest.raises(MergeGraphError) as caught, FileSet(paths):
         pass
-    assert str(caught.value) == f"error[MG501]: there is no such file\n  --> {paths[1]}"
+    assert str(caught.value) == (
+        f"error[MG501]: there is no such file\n  --> {paths[1]}\n  = help: see whether it was moved or renamed"
+    )
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -112,7 +114,8 @@ def test_truncation_while_reading(paths):
         with pytest.raises(MergeGraphError) as caught:
             _read(files, 1, 100, 800)
         assert str(caught.value) == (
-            f"error[MG531]: the file was truncated while it was read: it now ends at byte 500\n  --> {paths[1]}"
+            f"error[MG531]: the file was truncated while it was read: it now ends at byte 500\n  --> {paths[1]}\n"
+            "  = help: run again: inputs must not be written to while they are merged"
         )
 
 
@@ -171,4 +174,7 @@ def test_what_the_system_refuses_is_said_of_the_file(paths, monkeypatch):
         monkeypatch.setattr(os, "preadv", fail)
         with pytest.raises(MergeGraphError) as caught:
             _read(files, 0, 0, 1)
-        assert str(caught.value) == f"error[MG503]: the file cannot be read: Input/output error\n  --> {paths[0]}"
+        assert str(caught.value) == (
+            f"error[MG503]: the file cannot be read: Input/output error\n  --> {paths[0]}\n"
+            "  = help: see that this user may read it, and that its disk is sound"
+        )

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from checkpoint_bytes import entry, model_refusal, safetensors
+from checkpoint_bytes import REST, entry, model_refusal, safetensors
 
 from mergegraph.checkpoint.checkpoint import open_checkpoint
 from mergegraph.checkpoint.index import is_shard_name
@@ -130,9 +130,10 @@ def test_missing_doubled_and_extra_tensors_at_once(folder, tmp_path):
     both = safetensors({"b": entry(0, 4), "extra": entry(4, 8)}, bytes(8))
     (folder / ONE).write_bytes(both)
     assert model_refusal(tmp_path) == (
-        "error[MG518]: 1 tensor in more than one file: `b`\n  --> …/m\n\n"
-        "error[MG516]: 1 tensor not in the shard that the index names: `a`" + INDEX + "\n\n"
-        "error[MG517]: 1 tensor of the shards not in the index: `extra`" + INDEX
+        "error[MG518]: 1 tensor in more than one file: `b`\n  --> …/m\n"
+        "  = help: remove the files that are too many\n\n"
+        "error[MG516]: 1 tensor not in the shard that the index names: `a`" + INDEX + f"\n  = help: {REST}\n\n"
+        "error[MG517]: 1 tensor of the shards not in the index: `extra`" + INDEX + f"\n  = help: {REST}"
     )
 
 
