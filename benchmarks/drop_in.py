@@ -2,12 +2,12 @@
 
     python benchmarks/drop_in.py [FILE.yml ...]
 
-Without files: the seventeen of a published study, and the shapes of mergekit's own examples. The models have 32 layers
-in float32, and `dtype` is float32 in both tools (Arcee Fusion of mergekit computes in float64: see the page on
-compatibility). What mergekit wrote is kept in benchmarks/data/drop_in. Of each configuration the table tells how far
-apart any element is, how many are beyond 1e-6 + 1e-5·|value|, and whether the tensors' names and shapes, all values of
-config.json as transformers reads it, the vocabulary and the number of layers are the same. Methods that drop elements
-at random are compared by `random_masks.py`. The exit code is 1 where anything differs.
+Without files: the seventeen of a published study, the shapes of mergekit's own examples, and some more. The models
+have 32 layers in float32, and `dtype` is float32 in both tools (Arcee Fusion of mergekit computes in float64: see the
+page on compatibility). What mergekit wrote is kept in benchmarks/data/drop_in. Of each configuration the table tells
+how far apart any element is, how many are beyond 1e-6 + 1e-5·|value|, and whether the tensors' names and shapes, all
+values of config.json as transformers reads it, the vocabulary and the number of layers are the same. Methods that drop
+elements at random are compared by `random_masks.py`. The exit code is 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 FOLDER = DATA / "drop_in"
 CONFIGURATIONS = ROOT / "tests" / "fixtures" / "yaml"
-SETS = ("study", "published")
+SETS = ("study", "published", "others")
 MODELS = ("base", "code", "math", "chat")
 RANDOM = ("dare_ties", "della", "della_linear")
 """Those of the study that drop elements at random; its `dare_linear` has no density, and drops nothing."""
@@ -74,7 +74,7 @@ def _compared(path: Path) -> tuple[str, bool]:
         ours = our_result(in_float32(text, exact=False), FOLDER, Path(folder) / "out")
         apart, beyond, count = _distance(read_model(theirs), read_model(ours))
         same = [one == other for one, other in zip(_facts(theirs), _facts(ours), strict=True)]
-        layers, rows = (_facts(ours)[i] for i in (3, 2))
+        *_, (rows, _), layers = _facts(ours)
     told = ("equal" if one else "DIFFERS" for one in same[:2])
     counts = (f"{value:,}" if one else "DIFFERS" for one, value in zip(same[2:], (rows, layers), strict=True))
     row = f"| {name} | {count:,} | {apart:.1e} | {beyond or 'none'} | {' | '.join((*told, *counts))} |"
@@ -116,17 +116,13 @@ def _distance(theirs: Tensors, ours: Tensors) -> tuple[float, int, int]:
 
 
 def _facts(folder: Path) -> tuple[Any, Any, Any, Any]:
-    """Return names with shapes and dtypes, the configuration, the size of the vocabulary, the number of layers."""
+    """Return names with shapes and dtypes, the configuration, numbers of rows and of tokens, the number of layers."""
     tensors = read_model(folder)
     config = AutoConfig.for_model(**json.loads((folder / "config.json").read_text("utf-8"))).to_dict()
     shapes = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors.items()}
-    rows = _agreed([shapes["model.embed_tokens.weight"][0][0], config["vocab_size"], _tokens(folder)])
+    rows = _agreed([shapes["model.embed_tokens.weight"][0][0], config["vocab_size"]])
     layers = _agreed([1 + max(int(name.split(".")[2]) for name in tensors if ".layers." in name), *_promised(config)])
-    return shapes, {**config, "transformers_version": ""}, rows, layers
-
-
-def _tokens(folder: Path) -> int:
-    return len(AutoTokenizer.from_pretrained(folder))
+    return shapes, {**config, "transformers_version": ""}, (rows, len(AutoTokenizer.from_pretrained(folder))), layers
 
 
 def _promised(config: dict[str, Any]) -> Iterable[int]:
