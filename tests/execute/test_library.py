@@ -180,3 +180,14 @@ def test_a_sample_that_misleads_costs_two_more_passes_of_c(tmp_path, monkeypatch
     run(tmp_path, text, tmp_path / "compiled" / "out", compile=True, workers=workers, memory=tight() + 60_000_000)
     assert again.count(True) > 2
     assert digest(tmp_path / "kernels") == digest(tmp_path / "compiled")
+
+
+def test_a_cache_that_is_no_absolute_path_is_ignored(shelf, tmp_path, monkeypatch):
+    if not compiles():
+        return
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    compiled(tmp_path, "first")
+    assert not (tmp_path / "cache").exists()
+    assert len(list((tmp_path / "home" / ".cache" / "mergegraph" / "loops").glob("*.so"))) == 1
