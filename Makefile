@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint types docs tutorials fixtures page bench
+.PHONY: help setup demo test browser lint types docs tutorials fixtures page pictures bench
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -53,6 +53,9 @@ fixtures: setup  ## rewrite the expected texts of the fixtures; review the diffe
 
 page:  ## build the script and style of the page anew, with npm
 	cd web && npm ci --no-fund --no-audit && npm run build
+
+pictures: setup  ## take the screenshots of the documentation anew, in Chromium
+	PYTHONPATH=tests/support $(BIN)/python tests/browser/screenshots.py
 
 bench: setup  ## measure every ratio of speed on four models of 0.97 GB: mergekit, I/O floor, workers, memory (takes long)
 	$(BIN)/python benchmarks/make_family.py
