@@ -105,7 +105,9 @@ def _in_package(source: str) -> Path:
         raise fault("MG524", f"the package {quoted(package)} is not installed", source, help)
     found = next((root / folder for root in roots if os.path.lexists(root / folder)), None)
     if found is None:
-        raise fault("MG525", f"the package {quoted(package)} has no {quoted(folder)}", roots[0])
+        near = did_you_mean(folder, [name for root in roots for name in _folders(root)])
+        usual = "correct the folder, or install a version that has it"
+        raise fault("MG525", f"the package {quoted(package)} has no {quoted(folder)}", roots[0], *(near or (usual,)))
     return found
 
 

@@ -88,8 +88,10 @@ def test_a_folder_in_a_package_that_is_not_imported(tmp_path, packages, package)
 
 def test_a_package_without_the_folder(tmp_path, packages):
     assert _refusal(tmp_path, "python:shipped-model/model") == (
-        "error[MG525]: the package `shipped-model` has no `model`\n  --> …/site/shipped_model"
+        "error[MG525]: the package `shipped-model` has no `model`\n  --> …/site/shipped_model\n"
+        "  = help: correct the folder, or install a version that has it"
     )
+    assert _refusal(tmp_path, "python:shipped-model/wieghts").endswith("= help: did you mean `weights`?")
 
 
 @pytest.mark.parametrize("package", ["not-there", "single", "sys", "__main__"])
