@@ -194,6 +194,10 @@ def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) ->
     if op == "ranked_mask":
         low = 0.5 * share
         return (low, low + (0.3, 0.0, 0.5)[trial % 3], 77 * trial), {}
+    if op == "column_dot":
+        return (), {"columns": _ROW}
+    if op == "spread_columns":
+        return (array("d", np.random.default_rng(trial).standard_normal(_ROW)),), {}
     if op == "spread_rows":
         return (array("d", np.random.default_rng(trial).standard_normal(-(-most // _ROW))),), {"length": _ROW}
     return (), {}

@@ -79,15 +79,19 @@ class ColumnDot:
         size = len(self._total)
         both = zip(pieces(tile, x.view(-1), size), pieces(tile, y.view(-1), size), strict=True)
         for (_, column, left), (_, _, right) in both:
-            total = self._total[column : column + left.shape[1]]
-            products = self._products(left, right)
-            if len(total) >= _WIDE:
-                for row in products:
-                    np.add(total, row, out=total)
-            else:
-                # Running sums are taken in order, as the loop does; a plain sum of narrow rows may go by pairs.
-                products[0] += total
-                total[:] = np.add.accumulate(products, axis=0, out=products)[-1]
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._add(self._total[column : column + left.shape[1]], self._products(left, right))
+
+    @staticmethod
+    def _add(total: npt.NDArray[np.float64], products: npt.NDArray[np.float64]) -> None:
+        """Add rows to their total, one after the other."""
+        if len(total) >= _WIDE:
+            for row in products:
+                np.add(total, row, out=total)
+        else:
+            # Running sums are taken in order, as the loop does; a plain sum of narrow rows may go by pairs.
+            products[0] += total
+            total[:] = np.add.accumulate(products, axis=0, out=products)[-1]
 
     def _products(self, left: torch.Tensor, right: torch.Tensor) -> npt.NDArray[np.float64]:
         rooms = [_room(left, place) for place in range(2)]

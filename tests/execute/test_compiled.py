@@ -246,6 +246,8 @@ SCANS = {
     "threshold": Instruction("threshold", OUT, (TILES[0], SCALAR), ()),
     "unpacked_mask": Instruction("unpacked_mask", OUT, (SCALAR,), (("shape", (1000,)),)),
     "spread_rows": Instruction("spread_rows", OUT, (SCALAR,), (("length", 10), ("shape", (1000,)))),
+    "column_dot": Instruction("column_dot", NUMBER, (TILES[0], TILES[1]), (("columns", 10),)),
+    "spread_columns": Instruction("spread_columns", OUT, (SCALAR,), (("shape", (1000,)),)),
     "row_dot": Instruction("row_dot", NUMBER, (TILES[0], TILES[1]), (("rows", 1),)),
     "row_divergences": Instruction("row_divergences", NUMBER, (TILES[0], TILES[1]), (("rows", 1),)),
     "ranked_mask": Instruction("ranked_mask", OUT, (SCALAR, OTHER, NUMBER, TILES[0]), (("shape", (1000,)),)),
@@ -273,6 +275,7 @@ ALL = (
     "sce(a, b, base=base, select_topk=0.5)",
     "arcee_fusion(base, a)",
     'slerp(a, b, t=0.3, axis="rows")',
+    'slerp(a, b, t=0.3, axis="columns")',
     *METHODS,
 )
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from mergegraph.kernels.native.rows import RankedMask, RowDivergences, RowDot
 from mergegraph.kernels.native.scans import (
+    ColumnDot,
     Count,
     MagnitudeHistogram,
     MagnitudeLimit,
     PackedMask,
+    SpreadColumns,
     SpreadRows,
     Sum,
     Threshold,
@@ -38,6 +40,8 @@ SCANNED: Mapping[str, Any] = MappingProxyType(
         "packed_mask": PackedMask,
         "unpacked_mask": UnpackedMask,
         "spread_rows": SpreadRows,
+        "column_dot": ColumnDot,
+        "spread_columns": SpreadColumns,
     }
 )
 """The reductions and scans that C has for strips of a tile."""

@@ -157,3 +157,29 @@ INLINE void scan_spread_rows(struct rows *restrict state, float *restrict out, s
     for (const i64 stop = end < strip.n ? end : strip.n; i < stop; i++) out[i] = value;
   }
 }
+
+/* matrix.py, ColumnDot: a sum for each of `length` columns. */
+struct column_dot { double *found; i64 length; };
+
+INLINE void scan_column_dot(struct column_dot *restrict state, const float *x, const float *y, struct strip strip) {
+  i64 column = strip.place % state->length;
+  for (i64 i = 0; i < strip.n; column = 0) {
+    double *restrict found = state->found + column;
+    i64 left = state->length - column, n = left < strip.n - i ? left : strip.n - i;
+    for (i64 k = 0; k < n; k++) found[k] += (double)x[i + k] * (double)y[i + k];
+    i += n;
+  }
+}
+
+/* matrix.py, SpreadColumns */
+struct columns { const float *values; i64 length; };
+
+INLINE void scan_spread_columns(struct columns *restrict state, float *restrict out, struct strip strip) {
+  i64 column = strip.place % state->length;
+  for (i64 i = 0; i < strip.n; column = 0) {
+    const float *restrict values = state->values + column;
+    i64 left = state->length - column, n = left < strip.n - i ? left : strip.n - i;
+    for (i64 k = 0; k < n; k++) out[i + k] = values[k];
+    i += n;
+  }
+}

@@ -181,13 +181,44 @@ class SpreadRows:
     """Gives all elements of a row of `length` elements the number of their row."""
 
     def __init__(self, scalars: tuple[array[float]], length: int) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._values = np.array(scalars[0], dtype=np.float64).astype(np.float32)
+        self._values = _narrow(scalars[0])
         self.state = RowsState(_address(self._values), length)
+
+
+class ColumnDotState(Structure):
+    """Where the sums are, and of how many columns."""
+
+    _fields_ = (("found", c_void_p), ("length", c_int64))
+
+
+class ColumnDot:
+    """Adds up the products of the elements of each column."""
+
+    def __init__(self, scalars: tuple[()], columns: int) -> None:
+        self._found = array("d", bytes(8 * columns))
+        self.state = ColumnDotState(_address(np.frombuffer(self._found)), columns)
+
+    def result(self) -> array[float]:
+        """Return the sum of each column."""
+        return self._found
+
+
+class SpreadColumns:
+    """Gives all elements of a column the number of their column; its state is that of `SpreadRows`."""
+
+    def __init__(self, scalars: tuple[array[float]]) -> None:
+        self._values = _narrow(scalars[0])
+        self.state = RowsState(_address(self._values), len(self._values))
 
 
 def _counts(size: int) -> Counts:
     return np.empty(size, dtype=np.int32)
+
+
+def _narrow(numbers: array[float]) -> npt.NDArray[np.float32]:
+    """Return numbers in float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(numbers, dtype=np.float64).astype(np.float32)
 
 
 def _address(values: npt.NDArray[Any]) -> int:
