@@ -48,7 +48,8 @@ static void scan_row_dot(struct row_dot *state, const float *x, const float *y, 
 struct ranked { i64 low, high, factor, first, length; u64 key; };
 
 static void scan_ranked_mask(struct ranked *state, float *restrict out, const float *restrict x, struct strip strip) {
-  const i64 low = state->low, high = state->high, length = state->length;
+  const i32 low = (i32)state->low, high = (i32)state->high;
+  const i64 length = state->length;
   for (i64 at = 0; at < strip.n;) {
     struct strip part = cut(strip.place, at, strip.n);
     const struct draw draw = drawn(state->key, 0, part.place);
@@ -60,14 +61,16 @@ static void scan_ranked_mask(struct ranked *state, float *restrict out, const fl
     }
     for (i64 i = 0; i < part.n; i++) {
       undecided[count] = (i32)i;
-      count += hashes[i] >= low && hashes[i] < high;
+      count += (hashes[i] >= low) & (hashes[i] < high);
     }
+    i64 end = at / length * length + length;
     for (i32 k = 0; k < count; k++) {
-      i64 here = at + undecided[k], end = here / length * length + length;
+      i64 here = at + undecided[k];
+      while (here >= end) end += length; /* a division for each would take a fifth of the time */
       i64 other = here + ((i64)((u64)hashes[undecided[k]] * (u64)state->factor + (u64)state->first) >> 32);
       i32 around = other >= end;
-      other -= around ? length : 0;
-      out[here] = magnitude_of(x[here]) > magnitude_of(x[other]) - around ? 1.0f : 0.0f;
+      other -= -(i64)around & length;
+      out[here] = (float)(magnitude_of(x[here]) > magnitude_of(x[other]) - around);
     }
     at += part.n;
   }
