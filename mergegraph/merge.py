@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,24 +170,23 @@ def _plan(compilation: Compilation, options: Options) -> tuple[Plan, Compiled | 
     if options.compile is False:
         return _plan_with_kernels(compilation, options), None
     from mergegraph.execute.compiled import compile_plan
+    from mergegraph.execute.run import KERNELS
 
     try:
         plan = compilation.plan(options.memory, options.workers, loaded=True)
     except MergeGraphError:
         plan = _plan_with_kernels(compilation, options)
     compiled = compile_plan(plan, always=options.compile is True)
-    if compiled.is_all_of(plan) and _KERNELS not in sys.modules:
+    if compiled.is_all_of(plan) and KERNELS not in sys.modules:
         return compilation.plan(options.memory, options.workers, loaded=True), compiled
     return _plan_with_kernels(compilation, options), compiled
 
 
 def _plan_with_kernels(compilation: Compilation, options: Options) -> Plan:
-    import_module(_KERNELS)
+    from mergegraph.execute.run import load_kernels
+
+    load_kernels()
     return compilation.plan(options.memory, options.workers, loaded=True)
-
-
-_KERNELS = "mergegraph.execute.interpreted"
-"""What loads torch."""
 
 
 def _checkpoints(compilation: Compilation) -> list[Checkpoint]:

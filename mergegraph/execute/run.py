@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from threading import Event, Lock, get_ident
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,9 @@ from mergegraph.plan.measured import Measured as UnitMeasured
 from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
+
+KERNELS = "mergegraph.execute.interpreted"
+"""The module that loads torch, and with it the kernels."""
 
 NO_TABLES: Mapping[str, Any] = MappingProxyType({})
 
@@ -205,6 +209,11 @@ def run_plan(
         _not_finite(execution.nonfinite),
         execution.analysis(plan) if analyze else (),
     )
+
+
+def load_kernels() -> None:
+    """Load the kernels now, so that the memory they take is seen when a plan is made."""
+    import_module(KERNELS)
 
 
 def run_stages(

@@ -59,8 +59,9 @@ def measure(
     MergeGraphError if that does not do (MG401), or a file can't be read.
     """
     # What takes memory is loaded before the plan is made, so that the budget holds for all of it.
-    from mergegraph.execute import interpreted  # noqa: F401
-    from mergegraph.execute.run import run_stages
+    from mergegraph.execute.run import load_kernels, run_stages
+
+    load_kernels()
 
     graph, _ = optimize(_graph(questions, checkpoints))
     found = plan(

@@ -1,6 +1,6 @@
 /* Reductions and scans of this package for a strip of a tile, each as `scan_` and its name; they do what the kernels do.
 
-   A state is what its kernel lends: see `lend` there. A strip lies in one block, and has at most STRIP elements. */
+   A state is that of scans.py beside this file. A strip lies in one block, and has at most STRIP elements. */
 
 #define STRIP 512
 #define BLOCK 65536
