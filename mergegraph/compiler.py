@@ -244,7 +244,8 @@ def resources(memory: int | None, workers: int | None, *, loaded: bool, read: in
 
     margin = MARGIN_BYTES if "torch" in sys.modules else MARGIN_WITHOUT_TORCH
     baseline = resident_bytes() + margin if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
-    return Resources(_limit(memory), workers or processors(), baseline)
+    limit = _limit(memory)
+    return Resources(limit, workers or processors(), baseline, max(0, available_bytes() - limit))
 
 
 def _limit(memory: int | None) -> int:

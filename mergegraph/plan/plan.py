@@ -82,7 +82,7 @@ class Plan:
     """How a merge runs: `units` in order of rank, on `workers` threads, within `planned_peak_bytes`.
 
     `lower_bound_bytes` is the least memory in which any plan of this kind could run. All figures count the whole
-    process, the interpreter and its libraries (`baseline_bytes`) included.
+    process, the interpreter and its libraries (`baseline_bytes`) included. `cache_bytes` are those of the page cache.
     """
 
     programs: tuple[Program, ...]
@@ -90,6 +90,7 @@ class Plan:
     workers: int
     budget_bytes: int
     baseline_bytes: int
+    cache_bytes: int
     planned_peak_bytes: int
     lower_bound_bytes: int
     optimal: bool

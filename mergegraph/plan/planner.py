@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,10 +14,8 @@ from mergegraph.plan.group import CopyOf, Group, group
 from mergegraph.plan.plan import Compute, Copy, Plan, Unit, aligned, peak_bytes, phase_elements
 from mergegraph.plan.program import TILE, Program, compile_program
 from mergegraph.plan.stages import stages
+from mergegraph.plan.strategy import Room, Strategy, choose
 from mergegraph.sizes import format_size
-
-STREAM_WINDOW = 8 * TILE
-"""Elements of a window that streams: large enough for efficient reads, small enough to stay in cache."""
 
 COPY_WINDOW = 4 << 20
 """Bytes of a window that is only copied."""
@@ -41,11 +40,15 @@ class Places(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run may use: `memory` bytes for the whole process, of which `baseline` are taken before it starts."""
+    """What a run may use: `memory` bytes for the whole process, of which `baseline` are taken before it starts.
+
+    `cache` are the bytes beside them that the page cache of the system can hold.
+    """
 
     memory: int
     workers: int
     baseline: int
+    cache: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,12 @@ def _stage(stage: Stage, places: Places, resources: Resources) -> Plan:
     smallest = [least[n] for n in numbers]
     need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
     _refuse(groups, smallest, resources, need)
-    workers = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
-    share = _available(resources) // workers
-    strategies = [_strategy(program, share) for program in programs]
+    most = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
+    used = Counter(numbers)
+    room = Room(_available(resources), resources.cache)
+    workers, strategies = choose(programs, [used[n] for n in range(len(programs))], most, room)
     units: list[Unit] = [_compute(g, n, strategies[n]) for g, n in zip(groups, numbers, strict=True)]
-    units += [_copy(places, c, share) for c in copies]
+    units += [_copy(places, c, _available(resources) // workers) for c in copies]
     units.sort(key=lambda unit: _position(unit, places))
     return _summary(programs, tuple(units), workers, resources, need, places)
 
@@ -150,16 +154,7 @@ def _rounded_up(nbytes: int) -> str:
     return f"{-(-nbytes // 1_000_000)}MB"
 
 
-@dataclass(frozen=True, slots=True)
-class _Strategy:
-    """How every unit of a program runs: see `Compute`."""
-
-    window: int
-    resident: bool
-    peak_bytes: int
-
-
-def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
+def _compute(found: Group, number: int, strategy: Strategy) -> Compute:
     return Compute(
         number,
         found.inputs,
@@ -174,22 +169,6 @@ def _compute(found: Group, number: int, strategy: _Strategy) -> Compute:
         strategy.resident,
         strategy.peak_bytes,
     )
-
-
-def _strategy(program: Program, share: int) -> _Strategy:
-    """Return how a program runs within its share of the memory.
-
-    Holding inputs whole saves reading again what a second phase needs; with one phase there is nothing to save.
-    """
-    whole = max(1, program.elements)
-    held = peak_bytes(program, whole, resident=True)
-    if len(program.phases) > 1 and held <= share:
-        return _Strategy(whole, True, held)
-    window = STREAM_WINDOW
-    while window > TILE and peak_bytes(program, min(window, whole), resident=False) > share:
-        window //= 2
-    window, resident = min(window, whole), window >= whole
-    return _Strategy(window, resident, peak_bytes(program, window, resident=resident))
 
 
 def _copy(places: Places, found: CopyOf, share: int) -> Copy:
@@ -224,6 +203,7 @@ def _summary(
         workers=workers,
         budget_bytes=resources.memory,
         baseline_bytes=resources.baseline,
+        cache_bytes=resources.cache,
         planned_peak_bytes=resources.baseline + sum(peaks[:workers]),
         lower_bound_bytes=resources.baseline + need,
         optimal=all(program.registers == program.register_bound for program in programs),

@@ -11,6 +11,7 @@ from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape, listed
 from mergegraph.plan.plan import Compute, Copy, Plan, Unit
 from mergegraph.plan.program import Phase, Program
+from mergegraph.plan.strategy import fits
 from mergegraph.report import figures
 from mergegraph.report.spelling import counted
 from mergegraph.sizes import format_size
@@ -114,12 +115,19 @@ def _units(plan: Plan) -> Iterator[str]:
 
 def _reasons(plan: Plan) -> Iterator[str]:
     """Yield why inputs are held, or read again, where units look at them more than once."""
-    again = [u for u in plan.units if isinstance(u, Compute) and len(plan.programs[u.program].phases) > 1]
-    share = format_size(figures.worker_bytes(plan))
-    if any(unit.resident for unit in again):
-        yield f"held are those that several phases need and that fit into the {share} of a worker"
-    if streamed := sum(not unit.resident for unit in again):
-        yield f"{streamed:,} are read once a phase: to hold them takes more than the {share} of a worker"
+    computed = [unit for unit in plan.units if isinstance(unit, Compute)]
+    again = Counter((u.program, u.resident) for u in computed if len(plan.programs[u.program].phases) > 1)
+    held = sum(count for (_, resident), count in again.items() if resident)
+    share = figures.worker_bytes(plan)
+    large = sum(
+        count for (number, resident), count in again.items() if not (resident or fits(plan.programs[number], share))
+    )
+    if held:
+        yield f"held are those that several phases need and that fit into the {format_size(share)} of a worker"
+    if large:
+        yield f"{large:,} are read once a phase: to hold them takes more than the {format_size(share)} of a worker"
+    if cached := again.total() - held - large:
+        yield f"{cached:,} are read once a phase, from the page cache: to hold them takes as long, and more memory"
 
 
 def _shared(compilation: Compilation, plan: Plan) -> Iterator[str]:

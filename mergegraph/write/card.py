@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from huggingface_hub.repocard_data import ModelCardData
+import yaml
 
 from mergegraph.checkpoint.licence import Licence
 from mergegraph.diagnostics import escape
@@ -71,16 +71,17 @@ def model_card(
 def _front_matter(kind: _Kind, bases: Iterable[Parent], licences: Sequence[Licence | None]) -> str:
     models = list(dict.fromkeys(escape(base.hub_id) for base in bases if base.hub_id))
     shared = licences[0] if len(set(licences)) == 1 else None
-    data = ModelCardData(
-        base_model=models or None,
-        base_model_relation=kind.relation if models else None,
-        library_name=kind.library,
-        tags=[kind.tag, "mergegraph"],
-        license=shared.id if shared else None,
-        license_name=shared.name if shared else None,
-        license_link=shared.link if shared else None,
-    )
-    return data.to_yaml(line_break="\n")
+    data = {
+        "base_model": models,
+        "library_name": kind.library,
+        "license": shared.id if shared else None,
+        "license_name": shared.name if shared else None,
+        "license_link": shared.link if shared else None,
+        "tags": [kind.tag, "mergegraph"],
+        "base_model_relation": kind.relation if models else None,
+    }
+    stated = {key: value for key, value in data.items() if value}
+    return yaml.safe_dump(stated, sort_keys=False, allow_unicode=True).rstrip("\n")
 
 
 def _rows(parents: Iterable[Parent]) -> list[str]:

@@ -86,7 +86,7 @@ def compiled(family: Path, tall_family: Path, spoken_family: Path) -> Callable[[
 def planned() -> Callable[..., Plan]:
     """Return what plans a compilation as if on another machine: nothing of this one enters."""
 
-    def make_plan(compilation: Compilation, memory: int = 1_000_000_000, workers: int = 2) -> Plan:
-        return plan(arrange(compilation.optimized), compilation.tensor, Resources(memory, workers, BASELINE))
+    def make_plan(compilation: Compilation, memory: int = 1_000_000_000, workers: int = 2, cache: int = 0) -> Plan:
+        return plan(arrange(compilation.optimized), compilation.tensor, Resources(memory, workers, BASELINE, cache))
 
     return make_plan
