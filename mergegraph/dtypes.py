@@ -23,6 +23,11 @@ class Dtype:
         """Tell whether arithmetic on this type is defined here; all others can only be copied."""
         return self.name in ("float64", "float32", "float16", "bfloat16")
 
+    @property
+    def infinity(self) -> int:
+        """The bits of infinity, of a mergeable type; those of NaN are larger, but for the sign."""
+        return _INFINITIES[self.name]
+
     def nbytes(self, count: int) -> int:
         """Return the size in bytes of `count` elements, rounded up to whole bytes."""
         return (count * self.bits + 7) // 8
@@ -30,6 +35,15 @@ class Dtype:
     def __str__(self) -> str:
         return self.name
 
+
+_INFINITIES = MappingProxyType(
+    {
+        "float64": 0x7FF0_0000_0000_0000,
+        "float32": 0x7F80_0000,
+        "float16": 0x7C00,
+        "bfloat16": 0x7F80,
+    }
+)
 
 _ALL = (
     Dtype("float64", "F64", 64, "float"),

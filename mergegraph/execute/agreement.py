@@ -1,28 +1,23 @@
-"""Compare a compiled loop with the kernels, bit for bit; any NaN stands for any other."""
+"""Compare a compiled loop with the same text compiled plainly, bit for bit; any NaN stands for any other."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from itertools import cycle, product
 from math import inf, nan
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from mergegraph.dtypes import FLOAT32
-from mergegraph.execute.interpreted import TORCH_DTYPES
-from mergegraph.execute.loops import DRAW, Loop
+from mergegraph.dtypes import Dtype
+from mergegraph.execute.loops import Loop
 from mergegraph.execute.steps import Segment, Value, native
-from mergegraph.kernels.bits import magnitudes
-from mergegraph.kernels.counting import INFINITY, Limit
-from mergegraph.kernels.limit import MagnitudeLimit
-from mergegraph.kernels.magnitude import MagnitudeHistogram
-from mergegraph.kernels.native import PARTIAL, SCANNED, WHOLE
-from mergegraph.kernels.tables import POINTWISE, REDUCTIONS, SCANS
-from mergegraph.kernels.tile import BLOCK, Tile
+from mergegraph.kernels.counting import BUCKETS, INFINITY, LOW_BITS, MAGNITUDE, Limit
+from mergegraph.kernels.native import WHOLE
+from mergegraph.kernels.tile import BLOCK
 from mergegraph.plan.program import Instruction, Operand, Place
 
 _SIZES = (0.0, 1e-45, 1.1754942e-38, 1.1754944e-38, 1e-30, 6e-8, 6.1e-5, 0.1, 0.5, 1.0, 1.5, 3.0, 65519.0, 65520.0)
@@ -39,81 +34,96 @@ _MOST_ROWS = 20
 _PARTS = (1, 16)
 _MASKS = ("count", "packed_mask")
 
-Tiles: TypeAlias = dict[Place, torch.Tensor]
-Twins: TypeAlias = dict[Instruction, tuple[Any, Any]]
-"""For each scan its kernel, and what C has in place of that."""
+Bits: TypeAlias = npt.NDArray[Any]
+"""Elements as the numbers that their bits are."""
+
+Tiles: TypeAlias = Mapping[Place, Bits]
 
 
-def agrees(loop: Loop, segment: Segment) -> bool:
-    """Tell whether `segment` does what the kernels do.
+Pair: TypeAlias = tuple[Segment, Segment]
+"""A loop compiled, and compiled plainly."""
 
-    It is tried on special values beside each other, small ones, equal ones and arbitrary bits, with several scalars;
+
+def agrees(loop: Loop, pair: Pair) -> bool:
+    """Tell whether both of a pair give the same bits.
+
+    They are tried on special values beside each other, small ones, equal ones and arbitrary bits, with several scalars;
     where there are scans, every other time without what is not finite.
     """
     if any(scan.op in WHOLE for scan in loop.scans):
-        return all(_agrees_on_rows(loop, segment, trial, row) for trial, row in enumerate(_ROWS))
+        return all(_agree_on_rows(loop, pair, trial, row) for trial, row in enumerate(_ROWS))
     trials = range(len(_NUMBERS) if loop.numbers or loop.draws or loop.scans else 1)
-    kinds = [_given(loop, finite) for finite in ((False, True) if loop.scans else (False,))]
+    kinds = [_given(loop, most) for most in ((inf, 1e3) if loop.scans else (inf,))]
     return all(
-        _same_after(loop, {place: x[:length] for place, x in given.items()}, segment, trial, length)
+        _agree_after(loop, {place: x[:length] for place, x in given.items()}, pair, trial, length, _ROW)
         for trial, given in zip(trials, cycle(kinds), strict=False)
         for length in ((*_LENGTHS, _COUNT) if trial < len(kinds) else (_COUNT,))
     )
 
 
-def _agrees_on_rows(loop: Loop, segment: Segment, trial: int, row: int) -> bool:
+def _agree_on_rows(loop: Loop, pair: Pair, trial: int, row: int) -> bool:
     """Compare what comes of tiles with rows of a length: of all kinds of numbers, and of such as weights are."""
     count = min(_COUNT // row, _MOST_ROWS) * row
-    given = _given(loop, finite=trial % 2 == 0)
-    if trial % 3 == 0:
-        width = (0.3, 0.01, 2.0, 0.05)[trial // 3 % 4]
-        given = {place: x.nan_to_num(0.1).clamp(-width, width) for place, x in given.items()}
-    if "ranked_mask" in (scan.op for scan in loop.scans):
-        given = {place: x.abs() for place, x in given.items()}
     first = trial * 1000 % (_COUNT - count + 1)
-    tiles = {place: x[first : first + count].view(-1, row) for place, x in given.items()}
-    return _same_after(loop, tiles, segment, trial, count)
+    given = _given(loop, (0.3, inf, 1e3, 0.01, inf, 1e3, 2.0, inf, 1e3, 0.05)[trial])
+    if "ranked_mask" in (scan.op for scan in loop.scans):
+        given = {place: x & MAGNITUDE for place, x in given.items()}
+    return _agree_after(loop, {place: x[first : first + count] for place, x in given.items()}, pair, trial, count, row)
 
 
-def _given(loop: Loop, finite: bool) -> Tiles:
-    types = enumerate(zip(loop.places, loop.dtypes, strict=True))
-    given = {place: _samples(dtype.name, number) for number, (place, dtype) in types}
-    if finite:
-        given = {place: torch.nan_to_num(x, 0.25, 3.0, -3.0).clamp(-1e3, 1e3) for place, x in given.items()}
-    masks = {x for scan in loop.scans if scan.op in _MASKS for x in scan.inputs}
-    return {place: (x > 0.0).to(x.dtype) if place in masks else x for place, x in given.items()}
-
-
-def _same_after(loop: Loop, given: Tiles, segment: Segment, trial: int, length: int) -> bool:
+def _agree_after(loop: Loop, given: Tiles, pair: Pair, trial: int, length: int, row: int) -> bool:
     """Compare what comes of two tiles that follow each other, and what scans have found in both."""
     value = _values(loop, trial)
-    twins: Twins = {}
-    shape = next((x.shape for x in given.values()), (length,))
-    row = shape[-1]
     # Sums begin with a block, tiles of whole rows with a row.
-    start = _START if len(shape) == 1 else _START // row * row
-    for tile in (Tile(start, length), Tile(start + length, length)):
-        expected = _interpreted(loop, given, tile, value, twins, trial)
-        tiles = {place: x.clone() for place, x in given.items()}
-        addresses = [x.data_ptr() for x in tiles.values()]
-        states = [twins[scan][1].state for scan in loop.scans]
-        segment.function(*segment.arguments([(tile.start, tile.count)], [addresses], value, states)[0])
-        if not all(_same(tiles[place], expected[place]) for place in loop.stored):
+    start = _START if row == _ROW else _START // row * row
+    both = [[_scan(scan, given, start, length, trial, row) for scan in loop.scans] for _ in pair]
+    for place in (start, start + length):
+        left = []
+        for segment, scans in zip(pair, both, strict=True):
+            tiles = {name: x.copy() for name, x in given.items()}
+            addresses = [x.ctypes.data for x in tiles.values()]
+            states = [scan.state for scan in scans]
+            segment.function(*segment.arguments([(place, length)], [addresses], value, states)[0])
+            left.append(tiles)
+        types = dict(zip(loop.places, loop.dtypes, strict=True))
+        one, other = left
+        if not all(_same(one[name], other[name], types[name]) for name in loop.stored):
             return False
-    return all(_alike(*twins[scan]) for scan in loop.scans if scan.op in REDUCTIONS)
+    return all(map(_alike, loop.scans, *both))
 
 
-def _alike(kernel: Any, twin: Any) -> bool:
-    """Tell whether two reductions have found the same."""
-    if isinstance(kernel, MagnitudeLimit):
-        again, also = kernel.again(), twin.again()
-        if again or also:
-            return bool(again == also and kernel.bracket == twin.bracket)
-    found, other = kernel.result(), twin.result()
-    if isinstance(found, Limit):
-        return bool(found == other)
-    values = np.asarray(found)
-    return bool(np.array_equal(values, np.asarray(other), equal_nan=values.dtype.kind == "f"))
+def _given(loop: Loop, most: float) -> Tiles:
+    """Return what is in the tiles at first; with a finite number nothing that is larger, or NaN."""
+    masks = {x for scan in loop.scans if scan.op in _MASKS for x in scan.inputs}
+    types = enumerate(zip(loop.places, loop.dtypes, strict=True))
+    return {place: _samples(dtype.name, number, most, place in masks) for number, (place, dtype) in types}
+
+
+@cache
+def _samples(dtype: str, number: int, most: float, mask: bool) -> Bits:
+    random = np.random.default_rng(number)
+    special = np.roll(np.array(list(product(_SPECIAL, _SPECIAL)))[:, number % 2], number // 2)
+    small = random.standard_normal(1000) * 0.02
+    equal = random.integers(-2, 3, 1000) / 4
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = np.concatenate([special, small, equal])
+        if most == inf and not mask:
+            found = _bits(numbers, dtype)
+            return np.concatenate([found, np.frombuffer(random.bytes(1001 * found.itemsize), found.dtype)])
+        arbitrary = np.frombuffer(random.bytes(1001 * 4), np.float32)
+        numbers = np.clip(np.nan_to_num(np.concatenate([numbers, arbitrary]), nan=0.25), -most, most)
+        return _bits((numbers > 0.0).astype(np.float64) if mask else numbers, dtype)
+
+
+def _bits(numbers: npt.NDArray[np.float64], dtype: str) -> Bits:
+    """Return the bits of numbers in a type; those of bfloat16 are cut off, not rounded."""
+    if dtype == "bfloat16":
+        return (numbers.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    kind = np.dtype(dtype)
+    return numbers.astype(kind).view(f"u{kind.itemsize}")
+
+
+_COUNT = len(_SPECIAL) ** 2 + 3001
 
 
 def _values(loop: Loop, trial: int) -> Value:
@@ -124,99 +134,78 @@ def _values(loop: Loop, trial: int) -> Value:
     return lambda operand: found.get(operand, operand)
 
 
-@cache
-def _samples(dtype: str, number: int) -> torch.Tensor:
-    random = torch.Generator().manual_seed(number)
-    special = torch.tensor(list(product(_SPECIAL, _SPECIAL)))[:, number % 2].roll(number // 2)
-    small = torch.randn(1000, generator=random) * 0.02
-    equal = torch.randint(-2, 3, (1000,), generator=random) / 4
-    kind = TORCH_DTYPES[dtype]
-    bits = torch.randint(0, 256, (1001 * kind.itemsize,), generator=random, dtype=torch.uint8).view(kind)
-    return torch.cat([torch.cat([special, small, equal]).to(kind), bits])
+def _scan(scan: Instruction, given: Tiles, start: int, length: int, trial: int, row: int) -> Any:
+    """Return what C keeps of a reduction or scan that is to see two tiles."""
+    samples = [given[x] for x in scan.inputs if isinstance(x, Place) and x in given]
+    # What a loop has computed itself is not among the tiles: anything like it will do.
+    sample = samples[0] if samples else _samples("float32", 0, 1e3, mask=False)[:length]
+    scalars, settings = _settings(scan.op, sample, start, length, trial, row)
+    found = native(scan, scalars, settings, _PARTS[trial % 2], row)
+    if scan.op == "magnitude_limit" and trial % 3 == 2:
+        # As if a pass had shown that the sample was misleading.
+        found.again()
+    return found
 
 
-_COUNT = len(_SPECIAL) ** 2 + 3001
-
-
-def _interpreted(loop: Loop, given: Tiles, tile: Tile, value: Value, twins: Twins, trial: int) -> Tiles:
-    """Return the tiles after the instructions, computed by the kernels."""
-    dtypes = dict(zip(loop.places, loop.dtypes, strict=True))
-    tiles = dict(given)
-    for instruction in loop.instructions:
-        shape = next(iter(given.values())).shape if given else (tile.count,)
-        out = torch.empty(shape, dtype=TORCH_DTYPES[dtypes.get(instruction.out, FLOAT32).name])
-        if instruction.op in SCANNED or instruction.op in WHOLE:
-            _scan(instruction, tiles, tile, out, twins, trial)
-        elif instruction.op == DRAW:
-            SCANS[DRAW](tuple(map(value, instruction.inputs))).update(tile, out)
-        else:
-            POINTWISE[instruction.op](out, *(_operand(x, tiles, value) for x in instruction.inputs))
-        if instruction.out.kind != "scalar":
-            tiles[instruction.out] = out
-    return tiles
-
-
-def _scan(scan: Instruction, tiles: Tiles, tile: Tile, out: torch.Tensor, twins: Twins, trial: int) -> None:
-    """Run the kernel of a reduction or scan on a tile."""
-    given = [tiles[x] for x in scan.inputs if isinstance(x, Place) and x in tiles]
-    if scan not in twins:
-        scalars, settings = _settings(scan.op, given, tile, trial)
-        kernel = (REDUCTIONS if scan.op in REDUCTIONS else SCANS)[scan.op](scalars, **settings)
-        twins[scan] = kernel, native(scan, scalars, settings, _PARTS[trial % 2], out.shape[-1])
-        if scan.op == "magnitude_limit" and trial % 3 == 2:
-            # As if a pass had shown that the sample was misleading.
-            for twin in twins[scan]:
-                twin.again()
-    kernel, _ = twins[scan]
-    if scan.op in PARTIAL:
-        count = -(-tile.count // _PARTS[trial % 2])
-        kernel.update(Tile(tile.start, count), given[0][:count])
-    else:
-        kernel.update(tile, *([] if scan.op in REDUCTIONS else [out]), *given)
-
-
-def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) -> tuple[tuple[Any, ...], dict[str, int]]:
-    """Return scalars and settings for a kernel that is to see a tile and another like it."""
-    most = tile.start + 2 * tile.count
+def _settings(
+    op: str, sample: Bits, start: int, length: int, trial: int, row: int
+) -> tuple[tuple[Any, ...], dict[str, int]]:
+    """Return scalars and settings for a scan that is to see tiles like a sample."""
+    most = start + 2 * length
     share = _DENSITIES[trial % len(_DENSITIES)]
+    random = np.random.default_rng(trial)
     if op == "magnitude_limit":
-        sample = MagnitudeHistogram()
-        sample.update(tile, given[0])
-        return (sample.result(), round(share * 2 * tile.count)), {"size": 2 * tile.count}
+        counts = np.bincount(_magnitudes(sample) >> LOW_BITS, minlength=BUCKETS)
+        return (counts, round(share * 2 * length)), {"size": 2 * length}
     if op == "threshold":
-        return (_limit(given[0], share, trial),), {}
+        return (_limit(sample, share, trial),), {}
     if op == "packed_mask":
         return (), {"size": most}
     if op == "unpacked_mask":
-        return (np.random.default_rng(trial).integers(0, 256, -(-most // 8), dtype=np.uint8),), {}
+        return (random.integers(0, 256, -(-most // 8), dtype=np.uint8),), {}
     if op in ("row_dot", "row_divergences"):
-        return (), {"rows": most // given[0].shape[-1]}
+        return (), {"rows": most // row}
     if op == "ranked_mask":
         low = 0.5 * share
         return (low, low + (0.3, 0.0, 0.5)[trial % 3], 77 * trial), {}
     if op == "column_dot":
         return (), {"columns": _ROW}
     if op == "spread_columns":
-        return (array("d", np.random.default_rng(trial).standard_normal(_ROW)),), {}
+        return (array("d", random.standard_normal(_ROW)),), {}
     if op == "spread_rows":
-        return (array("d", np.random.default_rng(trial).standard_normal(-(-most // _ROW))),), {"length": _ROW}
+        return (array("d", random.standard_normal(-(-most // _ROW))),), {"length": _ROW}
     return (), {}
 
 
-def _limit(x: torch.Tensor, share: float, trial: int) -> Limit:
-    """Return a magnitude of `x`, of whose equals some, all or none are kept."""
-    sizes = magnitudes(x).sort().values
-    bits = int(sizes[int(share * (len(x) - 1))])
+def _limit(sample: Bits, share: float, trial: int) -> Limit:
+    """Return a magnitude of a sample, of whose equals some, all or none are kept."""
+    sizes = np.sort(_magnitudes(sample))
+    bits = int(sizes[int(share * (len(sizes) - 1))])
     equal = 2 * int((sizes == bits).sum())
     ties = (equal, 1, equal - 1, 0, equal // 2)[trial % 5]
     return Limit(bits, ties, equal, nonfinite=int(bits >= INFINITY or trial % 2))
 
 
-def _operand(operand: Operand, tiles: Tiles, value: Value) -> Any:
-    return tiles[operand] if isinstance(operand, Place) and operand in tiles else value(operand)
+def _magnitudes(sample: Bits) -> Bits:
+    """Return the bits of float32 magnitudes; those of NaN become those of infinity."""
+    found: Bits = np.minimum(sample.astype(np.int64) & MAGNITUDE, INFINITY)
+    return found
 
 
-def _same(actual: torch.Tensor, expected: torch.Tensor) -> bool:
-    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[actual.dtype.itemsize]
-    equal = (actual.view(integer) == expected.view(integer)) | (actual.isnan() & expected.isnan())
-    return bool(equal.all())
+def _alike(scan: Instruction, found: Any, other: Any) -> bool:
+    """Tell whether two reductions have found the same; other scans have left all there is in their tiles."""
+    if scan.out.kind != "scalar":
+        return True
+    if scan.op == "magnitude_limit":
+        again, also = found.again(), other.again()
+        if again or also:
+            return bool(again == also and found.bracket == other.bracket)
+        return bool(found.result() == other.result())
+    values, others = np.asarray(found.result()), np.asarray(other.result())
+    return np.array_equal(values, others, equal_nan=values.dtype.kind == "f")
+
+
+def _same(found: Bits, other: Bits, dtype: Dtype) -> bool:
+    magnitude = found.dtype.type((1 << dtype.bits - 1) - 1)
+    both_nan = ((found & magnitude) > dtype.infinity) & ((other & magnitude) > dtype.infinity)
+    return bool(((found == other) | both_nan).all())

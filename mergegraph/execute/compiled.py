@@ -1,7 +1,7 @@
 """Compile the arithmetic of a plan with the C compiler of the machine.
 
 A compiled loop keeps its values in the registers of the processor, where each kernel writes a tile. It is used only
-where it gives the same bits as the kernels.
+where it gives the bits that its text gives compiled plainly, which are those of the kernels.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def compile_plan(plan: Plan, *, always: bool) -> Compiled:
 def compile_programs(programs: Sequence[Program], seen: Sequence[int] | None = None) -> Compiled:
     """Compile what C has in programs: all of it, or what pays if the programs see so many elements.
 
-    Loops that give other bits than the kernels are left out, with a warning (MG462). MergeGraphError if there is no
+    Loops that give other bits than they should are left out, with a warning (MG462). MergeGraphError if there is no
     compiler (MG460), or if it fails (MG461).
     """
     started = time.monotonic()
@@ -111,7 +111,7 @@ def _paying(loops: Mapping[str, Loop], work: Mapping[str, int], *, complete: boo
 
 
 def _functions(loops: Sequence[Loop]) -> dict[str, Function]:
-    """Return the functions of loops by their text, those left out that do not do what the kernels do."""
+    """Return the functions of loops by their text, those left out that give other bits compiled plainly."""
     if not loops:
         return {}
     ordered = sorted(loops, key=lambda loop: loop.text)
@@ -120,7 +120,8 @@ def _functions(loops: Sequence[Loop]) -> dict[str, Function]:
     if agreed is None:
         from mergegraph.execute.agreement import agrees
 
-        agreed = tuple(agrees(loop, _segment(loop, f)) for loop, f in zip(ordered, built.functions, strict=True))
+        pairs = zip(ordered, built.functions, built.plain, strict=True)
+        agreed = tuple(agrees(loop, (_segment(loop, f), _segment(loop, plain))) for loop, f, plain in pairs)
         built.keep(agreed)
     each = zip(ordered, built.functions, agreed, strict=True)
     return {loop.text: function for loop, function, same in each if same}
@@ -142,6 +143,6 @@ def _steps(items: Iterable[Instruction | Loop], functions: Mapping[str, Function
 
 
 def _differ(count: int, loops: int) -> Diagnostic:
-    message = f"{count} of {loops} compiled loops give other bits than the kernels, and are not used"
+    message = f"{count} of {loops} compiled loops give other bits than they should, and are not used"
     help = ("the output is as it should be; another C compiler may make it faster",)
     return Diagnostic("MG462", message, help=help, severity="warning")

@@ -32,6 +32,9 @@ FLAGS = (
 )
 """A product and a sum are never rounded at once. What is given up are error numbers and traps, that nobody looks at."""
 
+PLAIN = ("-x", "c", "-w", "-O0", "-march=native", "-shared", "-fPIC", "-nostdlib", "-ffp-contract=off")
+"""One operation after the other is done, as it is written."""
+
 KEPT = 64
 """The most libraries that are kept."""
 
@@ -40,13 +43,14 @@ WITHOUT = "say `--no-compile`: the output has the same bytes"
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Functions, in the order of their texts; `agreed` tells of each whether it does what the kernels do.
+    """Functions, in the order of their texts; `agreed` tells of each whether it gives the bits that it should.
 
-    None where that was not found out yet: `keep` takes it.
+    None where that was not found out yet: it is to be compared with that of `plain`, and `keep` takes what was found.
     """
 
     functions: tuple[Function, ...]
     agreed: tuple[bool, ...] | None
+    plain: tuple[Function, ...]
     _name: str
     _data: bytes
 
@@ -83,21 +87,21 @@ def _source(texts: Sequence[str]) -> str:
 def _identity(source: str, compiler: str) -> str:
     """Return what decides the functions and what was found out about them.
 
-    These are the source, the compiler, the processor, and the code that they are compared with.
+    These are the source, the compiler, the processor, and the code that calls and compares them.
     """
     program = Path(compiler).resolve()
     found = program.stat()
-    ours = [path.read_bytes() for path in _compared_with()]
+    ours = [path.read_bytes() for path in _callers()]
     parts = (
-        *(source, *FLAGS, program, found.st_size, found.st_mtime_ns),
-        *(_processor(), platform.libc_ver(), sys.version, version("torch"), version("numpy")),
+        *(source, *FLAGS, *PLAIN, program, found.st_size, found.st_mtime_ns),
+        *(_processor(), platform.libc_ver(), sys.version, version("numpy")),
         *(hashlib.sha256(text).hexdigest() for text in ours),
     )
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
-def _compared_with() -> Iterator[Path]:
-    """Yield the files that say what the functions must do, and how that is found out."""
+def _callers() -> Iterator[Path]:
+    """Yield the files that say what the functions are given, and how they are compared."""
     package = Path(__file__).parent.parent
     for folder in ("kernels", "kernels/native", "execute", "plan"):
         yield from sorted((package / folder).glob("*.py"))
@@ -127,7 +131,7 @@ def _kept(name: str, count: int) -> Library | None:
             return None
         functions = _functions(path, count)
         os.utime(path)
-        return Library(functions, tuple(map(bool, record["agreed"])), name, data)
+        return Library(functions, tuple(map(bool, record["agreed"])), (), name, data)
     return None
 
 
@@ -140,18 +144,30 @@ def _ours(path: Path) -> bool:
 
 
 def _built(source: str, compiler: str, name: str, count: int) -> Library:
-    """Compile functions and load them."""
+    """Compile functions twice, side by side, and load them."""
     with TemporaryDirectory(prefix="mergegraph-") as folder:
-        text, loops = Path(folder) / "loops.c", Path(folder) / "loops.so"
+        text, loops, plain = (Path(folder) / each for each in ("loops.c", "loops.so", "plain.so"))
         text.write_text(source, encoding="utf-8")
-        command = [compiler, *FLAGS, str(text), "-lm", "-o", str(loops)]
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if ended.returncode:
-            raise _failed(next(iter(ended.stderr.splitlines()), f"it ended with {ended.returncode}"))
+        started = [_start(compiler, flags, text, path) for flags, path in ((FLAGS, loops), (PLAIN, plain))]
+        # All have ended before one is looked at: the folder goes with what they write.
+        for reason in [_reason(process) for process in started]:
+            if reason:
+                raise _failed(reason)
         try:
-            return Library(_functions(loops, count), None, name, loops.read_bytes())
+            return Library(_functions(loops, count), None, _functions(plain, count), name, loops.read_bytes())
         except OSError as error:
-            raise _failed(str(error).replace(str(loops), loops.name)) from None
+            raise _failed(str(error).replace(f"{folder}{os.sep}", "")) from None
+
+
+def _start(compiler: str, flags: Sequence[str], text: Path, path: Path) -> subprocess.Popen[str]:
+    command = [compiler, *flags, str(text), "-lm", "-o", str(path)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+
+
+def _reason(process: subprocess.Popen[str]) -> str:
+    """Wait for a compiler; return why it failed, if it did."""
+    _, told = process.communicate()
+    return next(iter(told.splitlines()), f"it ended with {process.returncode}") if process.returncode else ""
 
 
 def _functions(path: Path, count: int) -> tuple[Function, ...]:

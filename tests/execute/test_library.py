@@ -33,12 +33,13 @@ def compilations(monkeypatch):
     """The commands that a compiler was called with."""
     called = []
 
-    def call(command, **settings):
-        called.append(command)
-        return subprocess.run(command, **settings)
+    def start(compiler, flags, *paths):
+        if flags is not library.PLAIN:
+            called.append((compiler, *flags))
+        return started(compiler, flags, *paths)
 
-    fake = type("Subprocess", (), {"run": staticmethod(call)})
-    monkeypatch.setattr(library, "subprocess", fake)
+    started = library._start
+    monkeypatch.setattr(library, "_start", start)
     return called
 
 
@@ -123,7 +124,7 @@ def test_the_oldest_are_forgotten(shelf, tmp_path, monkeypatch, compilations):
 MERGE = """
 import json, sys
 from mergegraph.cli import main
-sys.argv = ["mergegraph", "run", "t.merge", sys.argv[1], "--compile", "--json"]
+sys.argv = ["mergegraph", "run", "t.merge", *sys.argv[1:], "--json"]
 try:
     main()
 except SystemExit as stop:
@@ -143,20 +144,22 @@ finally:
         "della(a, b, c, base=base, density=0.5, epsilon=0.1)",
     ],
 )
-def test_a_merge_that_was_compiled_before_needs_no_torch(shelf, tmp_path, expression):
+def test_a_merge_that_is_all_compiled_needs_no_torch(shelf, tmp_path, expression):
     if not compiles():
         return
     (tmp_path / "t.merge").write_text(f'{HEADER}save {expression} to "out"')
     found = []
-    for name in ("first", "second"):
-        command = [sys.executable, "-c", MERGE, f"{name}/out"]
+    for name, option in (("first", "--compile"), ("second", "--compile"), ("kernels", "--no-compile")):
+        command = [sys.executable, "-c", MERGE, f"{name}/out", option]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
         text, _, torch_is_loaded = done.stdout.rstrip().rpartition("\n")
         found.append((torch_is_loaded, json.loads(text)))
-    assert [loaded for loaded, _ in found] == ["True", "False"]
-    first, second = (figures for _, figures in found)
-    assert second["peak_rss_bytes"] <= second["planned_peak_bytes"] < first["peak_rss_bytes"]
-    assert digest(tmp_path / "first") == digest(tmp_path / "second")
+    assert [loaded for loaded, _ in found] == ["False", "False", "True"]
+    first, second, kernels = (figures for _, figures in found)
+    assert first["compile_seconds"] > second["compile_seconds"]
+    for figures in (first, second):
+        assert figures["peak_rss_bytes"] <= figures["planned_peak_bytes"] < kernels["peak_rss_bytes"]
+    assert digest(tmp_path / "first") == digest(tmp_path / "second") == digest(tmp_path / "kernels")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
