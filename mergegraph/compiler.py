@@ -35,14 +35,20 @@ if TYPE_CHECKING:
     from mergegraph.syntax import nodes as s
     from mergegraph.vocabulary.align import Alignments
 
-RUNTIME_BYTES = 342_000_000
-"""What Python, torch and dask take before a merge starts, where they are not loaded yet: measured, with a margin."""
+RUNTIME_BYTES = 12_000_000
+"""What the executor takes once it is loaded, with dask: measured, as the others."""
 
-MARGIN_BYTES = 52_000_000
-"""What threads, open files, dask's own bookkeeping and the kernels may add while a merge runs."""
+KERNELS_BYTES = 195_000_000
+"""What the kernels take once they are loaded, with torch."""
 
-MARGIN_WITHOUT_TORCH = 24_000_000
-"""The same for a merge whose arithmetic is all compiled."""
+MARGIN_BYTES = 9_000_000
+"""What threads, open files and dask may add while a merge runs."""
+
+KERNELS_MARGIN_BYTES = 43_000_000
+"""What the kernels may add to that."""
+
+ROUNDED_BYTES = 4_000_000
+"""A plan that is only shown counts what the process has in steps of so many bytes, to be the same each time."""
 
 MAX_RECIPE_BYTES = 1 << 20
 
@@ -201,14 +207,22 @@ class Compilation:
 
         `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
         """
-        self.read_tokenizers(memory)
-        arranged = self._arranged
+        found = self.stages(memory)
         from mergegraph.plan.planner import plan
+
+        if loaded:
+            return plan(found, self.tensor, resources(memory, workers))
+        from mergegraph.execute.compiled import needs_kernels
         from mergegraph.vocabulary.room import READ_BYTES
 
         tokens = {found for found in self.alignments.tokens.values() if found is not None}
         read = READ_BYTES * sum(len(found.data) for found in tokens)
-        return plan(arranged, self.tensor, resources(memory, workers, loaded=loaded, read=read))
+        return plan(found, self.tensor, resources(memory, workers, kernels=needs_kernels(found), read=read))
+
+    def stages(self, memory: int | None = None) -> tuple[Stage, ...]:
+        """Return what is run, in the order of its stages. MergeGraphError (MG402) as `plan`."""
+        self.read_tokenizers(memory)
+        return self._arranged
 
     @cached_property
     @paused_collection()
@@ -235,17 +249,25 @@ class Compilation:
         return os.path.lexists(self.folder / os.path.expanduser(path))
 
 
-def resources(memory: int | None, workers: int | None, *, loaded: bool, read: int = 0) -> Resources:
+def resources(memory: int | None, workers: int | None, *, kernels: bool | None = None, read: int = 0) -> Resources:
     """Return what a run may use: `memory` bytes, by default four fifths of what is free; see `Compilation.plan`.
 
-    `read` are the bytes that tokenizers take, which are in memory beside the libraries.
+    Where `kernels` tells that a run will need them, or won't, what it needs is not all loaded yet. `read` are the bytes
+    that tokenizers take, which are in memory beside the libraries.
     """
     from mergegraph.plan.planner import Resources
 
-    margin = MARGIN_BYTES if "torch" in sys.modules else MARGIN_WITHOUT_TORCH
-    baseline = resident_bytes() + margin if loaded else max(RUNTIME_BYTES, resident_bytes()) + read
+    baseline = resident_bytes() + MARGIN_BYTES + read
+    if kernels is not None and "dask" not in sys.modules:
+        baseline = -(-baseline // ROUNDED_BYTES) * ROUNDED_BYTES + RUNTIME_BYTES
+    loaded = "torch" in sys.modules
+    if kernels and not loaded:
+        baseline += KERNELS_BYTES
+    if kernels or loaded:
+        baseline += KERNELS_MARGIN_BYTES
     limit = _limit(memory)
-    return Resources(limit, workers or processors(), baseline, max(0, available_bytes() - limit))
+    spare = max(0, available_bytes() - limit)
+    return Resources(limit, workers or processors(), baseline, spare, bool(kernels or loaded))
 
 
 def _limit(memory: int | None) -> int:

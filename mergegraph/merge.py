@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.hub import Downloading, unseen
 from mergegraph.compiler import Compilation
-from mergegraph.diagnostics import Diagnostic, Label, MergeGraphError, listed
+from mergegraph.diagnostics import Diagnostic, Label, listed
 from mergegraph.lower.extract import Extracted
 from mergegraph.outputs.identity import fingerprints, plan_hash, versions
 from mergegraph.outputs.places import at_save, input_paths, make_parents, output_paths, refuse_targets, remove_empty
@@ -169,15 +169,12 @@ def _plan(compilation: Compilation, options: Options) -> tuple[Plan, Compiled | 
     """
     if options.compile is False:
         return _plan_with_kernels(compilation, options), None
-    from mergegraph.execute.compiled import compile_plan
+    from mergegraph.execute.compiled import compile_stages
     from mergegraph.execute.run import KERNELS
 
-    try:
-        plan = compilation.plan(options.memory, options.workers, loaded=True)
-    except MergeGraphError:
-        plan = _plan_with_kernels(compilation, options)
-    compiled = compile_plan(plan, always=options.compile is True)
-    if compiled.is_all_of(plan) and KERNELS not in sys.modules:
+    stages = compilation.stages(options.memory)
+    compiled = compile_stages(stages, always=options.compile is True)
+    if compiled.is_all_of(stages) and KERNELS not in sys.modules:
         return compilation.plan(options.memory, options.workers, loaded=True), compiled
     return _plan_with_kernels(compilation, options), compiled
 

@@ -89,9 +89,10 @@ def test_a_plan_is_explained_without_what_runs_it(family):
     (family / "ties.merge").write_text(RECIPE)
     modules = loaded_by(COMMAND.format(words=["explain", "ties.merge"], code=0), family)
     assert "mergegraph.plan.planner" in modules
-    assert not packages(modules) & RUNNING
-    assert not own(modules) & {"merge", "outputs", "execute", "kernels"}
-    assert not modules & {"mergegraph.write.directory", "mergegraph.report.page"}
+    # Which loops C has decides what memory a run needs.
+    assert not packages(modules) & (RUNNING - {"numpy"})
+    assert not own(modules) & {"merge", "outputs"}
+    assert not modules & {"mergegraph.execute.run", "mergegraph.write.directory", "mergegraph.report.page"}
 
 
 def test_a_merge_collects_garbage_again(family):

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from mergegraph.diagnostics import Diagnostic, MergeGraphError
-from mergegraph.execute.library import library
+from mergegraph.execute.library import has_compiler, library
 from mergegraph.execute.loops import Loop, cut
 from mergegraph.execute.steps import Function, Segment, Step, Steps
 from mergegraph.kernels.scalars import SCALARS
 from mergegraph.ops import OPS
-from mergegraph.plan.plan import Compute, Plan
+from mergegraph.plan.planner import Stage
 from mergegraph.plan.program import SAMPLE_SHARE, Instruction, Program
 
 PAYS = 1 << 25
@@ -41,37 +41,35 @@ class Compiled:
         """Return the steps of a program; None if nothing of it is compiled."""
         return self._steps.get(id(program))
 
-    def is_all_of(self, plan: Plan) -> bool:
-        """Tell whether nothing is left in any stage of a plan that needs the kernels."""
-        return all(self._is_all_of(program) for stage in (*plan.before, plan) for program in stage.programs)
-
-    def _is_all_of(self, program: Program) -> bool:
-        steps = self.steps(program) or tuple(phase.tiles for phase in program.phases)
-        arithmetic = chain(program.prologue, *(phase.scalars for phase in program.phases))
-        return (
-            all(isinstance(step, Segment) for step in chain(*steps))
-            and all(OPS[x.op].scalar or x.op in SCALARS for x in arithmetic)
-            and not program.matrices
-        )
+    def is_all_of(self, stages: Sequence[Stage]) -> bool:
+        """Tell whether nothing is left in any stage that needs the kernels."""
+        programs = [program for stage in stages for program in stage.programs]
+        plain = [tuple(phase.tiles for phase in program.phases) for program in programs]
+        steps = (self.steps(program) or tiles for program, tiles in zip(programs, plain, strict=True))
+        compiled = all(isinstance(step, Segment) for phases in steps for step in chain(*phases))
+        return compiled and not any(map(_needs_kernels_beside, programs))
 
 
-def compile_plan(plan: Plan, *, always: bool) -> Compiled:
-    """Compile the loops of all stages of a plan; see `compile_programs`.
+def needs_kernels(stages: Sequence[Stage]) -> bool:
+    """Tell whether stages need the kernels, compiled as they are by default: as far as is known before they are."""
+    programs = [program for stage in stages for program in stage.programs]
+    if not has_compiler() or any(map(_needs_kernels_beside, programs)):
+        return True
+    draft = _Draft.of(programs, _seen(stages))
+    return len(draft.paying) < len(draft.loops) or not draft.complete
+
+
+def compile_stages(stages: Sequence[Stage], *, always: bool) -> Compiled:
+    """Compile the loops of stages; see `compile_programs`.
 
     Unless it is to be done `always`, they are those that pay: none if there is no compiler. If it fails, that is a
     warning then.
     """
-    stages = (*plan.before, plan)
     programs = [program for stage in stages for program in stage.programs]
     if always:
         return compile_programs(programs)
-    seen = Counter({id(program): 0 for program in programs})
-    for stage in stages:
-        for unit in stage.units:
-            if isinstance(unit, Compute):
-                seen[id(stage.programs[unit.program])] += stage.programs[unit.program].elements
     try:
-        return compile_programs(programs, [seen[id(program)] for program in programs])
+        return compile_programs(programs, _seen(stages))
     except MergeGraphError as error:
         told = tuple(replace(d, severity="warning") for d in error.diagnostics if d.code != "MG460")
         return Compiled(0.0, 0, told, {})
@@ -84,23 +82,57 @@ def compile_programs(programs: Sequence[Program], seen: Sequence[int] | None = N
     compiler (MG460), or if it fails (MG461).
     """
     started = time.monotonic()
-    drafts = [[list(cut(phase, program)) for phase in program.phases] for program in programs]
-    work: Counter[str] = Counter()
-    for phases, program, elements in zip(drafts, programs, seen or [PAYS] * len(programs), strict=True):
-        for items, phase in zip(phases, program.phases, strict=True):
-            share = elements // SAMPLE_SHARE if phase.sampled and seen else elements
-            work.update({x.text: share for x in items if isinstance(x, Loop)})
-    items = [x for phases in drafts for items in phases for x in items]
-    loops = {x.text: x for x in items if isinstance(x, Loop)}
-    paying = _paying(loops, work, complete=not any(isinstance(x, Instruction) for x in items))
-    functions = _functions(paying)
+    draft = _Draft.of(programs, seen)
+    functions = _functions(draft.paying)
     steps = {
         id(program): tuple(tuple(_steps(items, functions)) for items in phases)
-        for program, phases in zip(programs, drafts, strict=True)
+        for program, phases in zip(programs, draft.phases, strict=True)
     }
-    differing = len(paying) - len(functions)
-    warnings = (_differ(differing, len(paying)),) if differing else ()
+    differing = len(draft.paying) - len(functions)
+    warnings = (_differ(differing, len(draft.paying)),) if differing else ()
     return Compiled(time.monotonic() - started, len(functions), warnings, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What is to be compiled: the `loops` that C has in the phases of programs by their text, and those that pay.
+
+    It is `complete` if C has all there is in the phases.
+    """
+
+    phases: Sequence[Sequence[Sequence[Instruction | Loop]]]
+    loops: Mapping[str, Loop]
+    paying: Sequence[Loop]
+    complete: bool
+
+    @classmethod
+    def of(cls, programs: Sequence[Program], seen: Sequence[int] | None) -> _Draft:
+        """Return what is to be compiled of programs that see so many elements; all loops pay if that isn't told."""
+        phases = [[list(cut(phase, program)) for phase in program.phases] for program in programs]
+        work: Counter[str] = Counter()
+        for drafts, program, elements in zip(phases, programs, seen or [PAYS] * len(programs), strict=True):
+            for items, phase in zip(drafts, program.phases, strict=True):
+                share = elements // SAMPLE_SHARE if phase.sampled and seen else elements
+                work.update({x.text: share for x in items if isinstance(x, Loop)})
+        items = [x for drafts in phases for items in drafts for x in items]
+        loops = {x.text: x for x in items if isinstance(x, Loop)}
+        complete = not any(isinstance(x, Instruction) for x in items)
+        return cls(phases, loops, _paying(loops, work, complete=complete), complete)
+
+
+def _seen(stages: Sequence[Stage]) -> list[int]:
+    """Return how many elements each program of each stage sees, in all units."""
+    seen = []
+    for stage in stages:
+        units = Counter(stage.numbers)
+        seen += [program.elements * units[number] for number, program in enumerate(stage.programs)]
+    return seen
+
+
+def _needs_kernels_beside(program: Program) -> bool:
+    """Tell whether a program does anything beside its tiles that needs the kernels."""
+    arithmetic = chain(program.prologue, *(phase.scalars for phase in program.phases))
+    return bool(program.matrices) or not all(OPS[x.op].scalar or x.op in SCALARS for x in arithmetic)
 
 
 def _paying(loops: Mapping[str, Loop], work: Mapping[str, int], *, complete: bool) -> list[Loop]:

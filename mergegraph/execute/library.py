@@ -197,8 +197,17 @@ def _forget_the_oldest(folder: Path) -> None:
         path.with_suffix(".json").unlink(missing_ok=True)
 
 
+def has_compiler() -> bool:
+    """Tell whether there is a compiler."""
+    return _found() is not None
+
+
+def _found() -> str | None:
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
 def _compiler() -> str:
-    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    found = _found()
     if found is None:
         message = "no C compiler was found to compile the merge with"
         named = f"{', '.join(COMPILERS[:-1])} or {COMPILERS[-1]}"

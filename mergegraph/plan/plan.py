@@ -13,8 +13,11 @@ from mergegraph.plan.program import SAMPLE_SHARE, SAMPLE_TILE, TILE, Phase, Prog
 KERNEL_SCRATCH = 4 * 4
 """Bytes per element of a tile that a kernel with a state may allocate for its own use: four tiles of 32 bits."""
 
-THREAD_BYTES = 8_000_000
-"""What a thread keeps for itself: the room that its kernels share, and memory that was freed and not given back."""
+THREAD_BYTES = 1_000_000
+"""What a thread keeps for itself."""
+
+KERNEL_THREAD_BYTES = 8_000_000
+"""The same where kernels run: with the room that they share, and memory that they freed and did not give back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Plan:
 
     `lower_bound_bytes` is the least memory in which any plan of this kind could run. All figures count the whole
     process, the interpreter and its libraries (`baseline_bytes`) included. `cache_bytes` are those of the page cache.
+    Where not all is compiled, `kernels` take memory too.
     """
 
     programs: tuple[Program, ...]
@@ -91,6 +95,7 @@ class Plan:
     budget_bytes: int
     baseline_bytes: int
     cache_bytes: int
+    kernels: bool
     planned_peak_bytes: int
     lower_bound_bytes: int
     optimal: bool
@@ -153,10 +158,10 @@ def arena_bytes(program: Program, window: int, *, resident: bool) -> int:
     return held + program.registers * aligned(FLOAT32.nbytes(program.register_elements))
 
 
-def peak_bytes(program: Program, window: int, *, resident: bool) -> int:
-    """Return all that a unit takes: its buffers, the state of its reductions and the scratch of its kernels."""
-    scratch = KERNEL_SCRATCH * program.scratch
-    return arena_bytes(program, window, resident=resident) + program.state_bytes + scratch + THREAD_BYTES
+def peak_bytes(program: Program, window: int, *, resident: bool, kernels: bool) -> int:
+    """Return all that a unit takes: its buffers, the state of its reductions, what `kernels` need, and its thread."""
+    beside = KERNEL_SCRATCH * program.scratch + KERNEL_THREAD_BYTES if kernels else THREAD_BYTES
+    return arena_bytes(program, window, resident=resident) + program.state_bytes + beside
 
 
 def output_window(program: Program, window: int, *, resident: bool) -> int:

@@ -20,6 +20,12 @@ from mergegraph.sizes import format_size
 COPY_WINDOW = 4 << 20
 """Bytes of a window that is only copied."""
 
+UNIT_BYTES = 2400
+"""What is kept of a unit while others run: a task of dask, its results. Measured with twenty thousand."""
+
+TENSOR_BYTES = 900
+"""What is kept of a tensor that is written, until the manifest is. Measured with eighty thousand."""
+
 
 class TensorPlace(Protocol):
     """Where a tensor lies in its checkpoint."""
@@ -42,13 +48,15 @@ class Places(Protocol):
 class Resources:
     """What a run may use: `memory` bytes for the whole process, of which `baseline` are taken before it starts.
 
-    `cache` are the bytes beside them that the page cache of the system can hold.
+    `cache` are the bytes beside them that the page cache of the system can hold. Where not all is compiled, `kernels`
+    take memory too.
     """
 
     memory: int
     workers: int
     baseline: int
     cache: int
+    kernels: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +104,27 @@ def _arranged(graph: Graph) -> Stage:
 
 def _stage(stage: Stage, places: Places, resources: Resources) -> Plan:
     programs, groups, numbers, copies = stage.programs, stage.groups, stage.numbers, stage.copies
-    least = [peak_bytes(program, min(TILE, program.elements), resident=False) for program in programs]
+    resources = _with_bookkeeping(stage, resources)
+    kernels = resources.kernels
+    least = [peak_bytes(program, min(TILE, program.elements), resident=False, kernels=kernels) for program in programs]
     smallest = [least[n] for n in numbers]
     need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
     _refuse(groups, smallest, resources, need)
     most = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
     used = Counter(numbers)
-    room = Room(_available(resources), resources.cache)
+    room = Room(_available(resources), resources.cache, kernels)
     workers, strategies = choose(programs, [used[n] for n in range(len(programs))], most, room)
     units: list[Unit] = [_compute(g, n, strategies[n]) for g, n in zip(groups, numbers, strict=True)]
     units += [_copy(places, c, _available(resources) // workers) for c in copies]
     units.sort(key=lambda unit: _position(unit, places))
     return _summary(programs, tuple(units), workers, resources, need, places)
+
+
+def _with_bookkeeping(stage: Stage, resources: Resources) -> Resources:
+    """Return what is left where the executor keeps a record of each unit, and the writer one of each tensor."""
+    units = len(stage.groups) + len(stage.copies)
+    tensors = sum(len(found.targets) for found in stage.groups) + len(stage.copies)
+    return replace(resources, baseline=resources.baseline + UNIT_BYTES * units + TENSOR_BYTES * tensors)
 
 
 class _Programs:
@@ -204,6 +221,7 @@ def _summary(
         budget_bytes=resources.memory,
         baseline_bytes=resources.baseline,
         cache_bytes=resources.cache,
+        kernels=resources.kernels,
         planned_peak_bytes=resources.baseline + sum(peaks[:workers]),
         lower_bound_bytes=resources.baseline + need,
         optimal=all(program.registers == program.register_bound for program in programs),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mergegraph.plan.plan import peak_bytes, phase_elements
 from mergegraph.plan.program import TILE, Program
@@ -58,10 +59,11 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a worker may use: bytes of memory, and of the page cache."""
+    """What a worker may use: bytes of memory, and of the page cache; whether `kernels` take some of it."""
 
     memory: int
     cache: int
+    kernels: bool
 
 
 def choose(
@@ -81,7 +83,7 @@ def _crews(
 ) -> Iterator[tuple[float, int, tuple[Strategy, ...]]]:
     """Yield the seconds that a number of workers takes, and how units run then, the most workers first."""
     for workers in range(most, 0, -1):
-        share = Room(room.memory // workers, room.cache // workers)
+        share = Room(room.memory // workers, room.cache // workers, room.kernels)
         strategies = tuple(strategy(program, share) for program in programs)
         found = Seconds()
         for program, count, how in zip(programs, units, strategies, strict=True):
@@ -93,33 +95,29 @@ def _crews(
 
 def strategy(program: Program, room: Room) -> Strategy:
     """Return how units of a program run within the share of a worker."""
-    ways = list(_ways(program, room.memory))
+    ways = list(_ways(program, room))
     return min(ways, key=lambda way: (seconds(program, way, room.cache).of(1), way.peak_bytes))
 
 
-def fits(program: Program, memory: int) -> bool:
-    """Tell whether a worker has room to hold the inputs of a unit."""
-    return held(program).peak_bytes <= memory
-
-
-def held(program: Program) -> Strategy:
+def held(program: Program, *, kernels: bool) -> Strategy:
     """Return the strategy that holds all inputs, and reads each once."""
     whole = max(1, program.elements)
-    return Strategy(whole, True, peak_bytes(program, whole, resident=True))
+    return Strategy(whole, True, peak_bytes(program, whole, resident=True, kernels=kernels))
 
 
-def _ways(program: Program, memory: int) -> Iterator[Strategy]:
-    whole = max(1, program.elements)
+def _ways(program: Program, room: Room) -> Iterator[Strategy]:
+    whole = held(program, kernels=room.kernels)
+    peak = partial(peak_bytes, program, resident=False, kernels=room.kernels)
     window = STREAM_WINDOW
-    while window > TILE and peak_bytes(program, min(window, whole), resident=False) > memory:
+    while window > TILE and peak(min(window, whole.window)) > room.memory:
         window //= 2
-    if window >= whole:
-        yield held(program)
+    if window >= whole.window:
+        yield whole
         return
-    yield Strategy(window, False, peak_bytes(program, window, resident=False))
+    yield Strategy(window, False, peak(window))
     # With one phase there is nothing to save.
-    if len(program.phases) > 1 and fits(program, memory):
-        yield held(program)
+    if len(program.phases) > 1 and whole.peak_bytes <= room.memory:
+        yield whole
 
 
 def seconds(program: Program, way: Strategy, cache: int) -> Seconds:

@@ -99,7 +99,7 @@ def _alone(compilation: Compilation, joint: Plan) -> Iterator[Plan]:
     if len(graph.saves) == 1:
         yield joint
         return
-    resources = Resources(joint.budget_bytes, joint.workers, joint.baseline_bytes, joint.cache_bytes)
+    resources = Resources(joint.budget_bytes, joint.workers, joint.baseline_bytes, joint.cache_bytes, joint.kernels)
     for number in range(len(graph.saves)):
         tensors = tuple(tensor for tensor in graph.tensors if tensor.save == number)
         yield plan(arrange(replace(graph, tensors=tensors)), compilation.tensor, resources)

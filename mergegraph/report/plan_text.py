@@ -9,9 +9,9 @@ from textwrap import wrap
 
 from mergegraph.compiler import Compilation
 from mergegraph.diagnostics import escape, listed
+from mergegraph.plan import strategy
 from mergegraph.plan.plan import Compute, Copy, Plan, Unit
 from mergegraph.plan.program import Phase, Program
-from mergegraph.plan.strategy import fits
 from mergegraph.report import figures
 from mergegraph.report.spelling import counted
 from mergegraph.sizes import format_size
@@ -119,9 +119,8 @@ def _reasons(plan: Plan) -> Iterator[str]:
     again = Counter((u.program, u.resident) for u in computed if len(plan.programs[u.program].phases) > 1)
     held = sum(count for (_, resident), count in again.items() if resident)
     share = figures.worker_bytes(plan)
-    large = sum(
-        count for (number, resident), count in again.items() if not (resident or fits(plan.programs[number], share))
-    )
+    need = [strategy.held(program, kernels=plan.kernels).peak_bytes for program in plan.programs]
+    large = sum(count for (number, resident), count in again.items() if not resident and need[number] > share)
     if held:
         yield f"held are those that several phases need and that fit into the {format_size(share)} of a worker"
     if large:

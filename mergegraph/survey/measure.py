@@ -67,7 +67,7 @@ def measure(
     found = plan(
         arrange(graph),
         lambda ref: checkpoints[ref.model].tensors[ref.name],
-        resources(memory, workers, loaded=True),
+        resources(memory, workers),
     )
     totals, measured = run_stages([found], checkpoints, planned(found, 0))
     answers = {name: tuple(map(float, numbers)) for name, numbers in totals.items()}

@@ -36,27 +36,32 @@ def program(tmp_path_factory):
     return of
 
 
+def room(memory, cache):
+    """Return what a worker may use where kernels run."""
+    return Room(memory, cache, kernels=True)
+
+
 def test_what_the_page_cache_holds_is_read_once_more_and_not_held(program):
-    assert not strategy(program(ONCE_MORE), Room(MUCH, MUCH)).resident
+    assert not strategy(program(ONCE_MORE), room(MUCH, MUCH)).resident
 
 
 def test_what_is_looked_at_often_is_held(program):
-    assert strategy(program(OFTEN), Room(MUCH, MUCH)).resident
+    assert strategy(program(OFTEN), room(MUCH, MUCH)).resident
 
 
 def test_what_would_come_from_storage_again_is_held_where_it_fits(program):
     inputs = 2 * 2 * LARGE[0] * LARGE[1]
-    assert not strategy(program(ONCE_MORE), Room(MUCH, inputs)).resident
-    assert strategy(program(ONCE_MORE), Room(MUCH, inputs - 1)).resident
-    assert not strategy(program(ONCE_MORE), Room(inputs, 0)).resident
+    assert not strategy(program(ONCE_MORE), room(MUCH, inputs)).resident
+    assert strategy(program(ONCE_MORE), room(MUCH, inputs - 1)).resident
+    assert not strategy(program(ONCE_MORE), room(inputs, 0)).resident
 
 
 def test_a_worker_that_holds_takes_less_than_two_that_read_from_storage_again(program):
     found = program(ONCE_MORE)
-    room = peak_bytes(found, found.elements, resident=True)
-    workers, (how,) = choose([found], [4], 2, Room(room, 0))
+    least = peak_bytes(found, found.elements, resident=True, kernels=True)
+    workers, (how,) = choose([found], [4], 2, room(least, 0))
     assert (workers, how.resident) == (1, True)
-    workers, (how,) = choose([found], [4], 2, Room(room, MUCH))
+    workers, (how,) = choose([found], [4], 2, room(least, MUCH))
     assert (workers, how.resident) == (2, False)
 
 
@@ -64,8 +69,8 @@ def test_a_worker_that_holds_takes_less_than_two_that_read_from_storage_again(pr
 @pytest.mark.parametrize("memory", [40_000_000, 60_000_000, 100_000_000, 400_000_000])
 def test_no_other_choice_takes_less(program, memory, cache):
     programs, units = [program(ONCE_MORE), program(OFTEN)], [3, 2]
-    most = min(4, memory // max(peak_bytes(p, TILE, resident=False) for p in programs))
-    workers, chosen = choose(programs, units, most, Room(memory, cache))
+    most = min(4, memory // max(peak_bytes(p, TILE, resident=False, kernels=True) for p in programs))
+    workers, chosen = choose(programs, units, most, room(memory, cache))
     others = [
         took(programs, units, ways, other, cache // other)
         for other in range(1, most + 1)
@@ -78,7 +83,7 @@ def test_no_other_choice_takes_less(program, memory, cache):
 def every(program: Program) -> list[Strategy]:
     """Return the ways to run a program, by hand."""
     windows = [(TILE << n, False) for n in range(4)] + [(program.elements, True)]
-    return [Strategy(w, resident, peak_bytes(program, w, resident=resident)) for w, resident in windows]
+    return [Strategy(w, resident, peak_bytes(program, w, resident=resident, kernels=True)) for w, resident in windows]
 
 
 def took(
@@ -94,7 +99,7 @@ def took(
 
 def test_seconds_count_what_is_read_again(program):
     found = program(ONCE_MORE)
-    whole = peak_bytes(found, found.elements, resident=True)
+    whole = peak_bytes(found, found.elements, resident=True, kernels=True)
     held = seconds(found, Strategy(found.elements, True, whole), 0)
     streamed = seconds(found, Strategy(8 * TILE, False, 0), 0)
     inputs = 2 * 2 * LARGE[0] * LARGE[1]

@@ -87,6 +87,8 @@ def planned() -> Callable[..., Plan]:
     """Return what plans a compilation as if on another machine: nothing of this one enters."""
 
     def make_plan(compilation: Compilation, memory: int = 1_000_000_000, workers: int = 2, cache: int = 0) -> Plan:
-        return plan(arrange(compilation.optimized), compilation.tensor, Resources(memory, workers, BASELINE, cache))
+        return plan(
+            arrange(compilation.optimized), compilation.tensor, Resources(memory, workers, BASELINE, cache, True)
+        )
 
     return make_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from families import Tensors, read_model
 
-from mergegraph.compiler import MARGIN_BYTES, Compilation
+from mergegraph.compiler import KERNELS_MARGIN_BYTES, MARGIN_BYTES, Compilation
 from mergegraph.diagnostics import Source
 from mergegraph.merge import Options, Result, merge
 
@@ -17,7 +17,7 @@ PROCESS_BYTES = 300_000_000
 
 def tight() -> int:
     """Return a memory cap in which tests stream: what a process begins with, and little more."""
-    return PROCESS_BYTES + MARGIN_BYTES + 45_000_000
+    return PROCESS_BYTES + MARGIN_BYTES + KERNELS_MARGIN_BYTES + 45_000_000
 
 
 def ample() -> int:
