@@ -310,13 +310,14 @@ class _Execution:
             self._pool.give(arena)
 
     def _expect(self, stage: Plan, unit: Unit) -> None:
-        """Have the windows fetched that a unit begins with."""
+        """Have the first windows of a unit fetched, and what the page cache has room for beside them."""
+        share = stage.cache_bytes // (stage.workers * max(1, len(unit.inputs)))
         if isinstance(unit, Copy):
-            sizes = [unit.window] * len(unit.sources)
+            windows = [unit.window] * len(unit.sources)
         else:
-            sizes = [tensor.dtype.nbytes(unit.window) for tensor in stage.programs[unit.program].inputs]
-        for ref, nbytes in zip(unit.inputs, sizes, strict=True):
-            self.reader.expect(ref, min(nbytes, MOST_AHEAD))
+            windows = [tensor.dtype.nbytes(unit.window) for tensor in stage.programs[unit.program].inputs]
+        for ref, window in zip(unit.inputs, windows, strict=True):
+            self.reader.expect(ref, min(max(window, share), MOST_AHEAD))
 
     def _unit(self, stage: Plan, unit: Unit, arena: Arena) -> Done:
         if isinstance(unit, Copy):
