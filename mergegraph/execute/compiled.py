@@ -6,6 +6,7 @@ where it gives the bits that its text gives compiled plainly, which are those of
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -137,9 +138,10 @@ def _needs_kernels_beside(program: Program) -> bool:
 
 def _paying(loops: Mapping[str, Loop], work: Mapping[str, int], *, complete: bool) -> list[Loop]:
     """Return the loops that pay: also those that see little, if the kernels need not be loaded then."""
-    found = [loop for text, loop in loops.items() if work[text] >= PAYS]
     rest = sum(len(loop.instructions) for text, loop in loops.items() if work[text] < PAYS)
-    return list(loops.values()) if found and complete and rest <= LOADING else found
+    if complete and rest <= LOADING and "torch" not in sys.modules:
+        return list(loops.values())
+    return [loop for text, loop in loops.items() if work[text] >= PAYS]
 
 
 def _functions(loops: Sequence[Loop]) -> dict[str, Function]:

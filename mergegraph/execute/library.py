@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -144,19 +145,20 @@ def _ours(path: Path) -> bool:
 
 
 def _built(source: str, compiler: str, name: str, count: int) -> Library:
-    """Compile functions twice, side by side, and load them."""
-    with TemporaryDirectory(prefix="mergegraph-") as folder:
-        text, loops, plain = (Path(folder) / each for each in ("loops.c", "loops.so", "plain.so"))
-        text.write_text(source, encoding="utf-8")
-        started = [_start(compiler, flags, text, path) for flags, path in ((FLAGS, loops), (PLAIN, plain))]
-        # All have ended before one is looked at: the folder goes with what they write.
-        for reason in [_reason(process) for process in started]:
-            if reason:
-                raise _failed(reason)
-        try:
+    """Compile functions twice, side by side, and load them. MergeGraphError (MG461) if that fails in any way."""
+    try:
+        with TemporaryDirectory(prefix="mergegraph-") as folder:
+            text, loops, plain = (Path(folder) / each for each in ("loops.c", "loops.so", "plain.so"))
+            text.write_text(source, encoding="utf-8")
+            started = [_start(compiler, flags, text, path) for flags, path in ((FLAGS, loops), (PLAIN, plain))]
+            # All have ended before one is looked at: the folder goes with what they write.
+            for reason in [_reason(process) for process in started]:
+                if reason:
+                    raise _failed(reason)
             return Library(_functions(loops, count), None, _functions(plain, count), name, loops.read_bytes())
-        except OSError as error:
-            raise _failed(str(error).replace(f"{folder}{os.sep}", "")) from None
+    except OSError as error:
+        # What can't be loaded is named with the folder, which is gone by now.
+        raise _failed(error.strerror or re.sub(r"\S+/(?=\w+\.so)", "", str(error))) from None
 
 
 def _start(compiler: str, flags: Sequence[str], text: Path, path: Path) -> subprocess.Popen[str]:

@@ -73,7 +73,7 @@ def test_a_terminal_gets_a_bar(folder):
     bars = [found for line in re.split(r"[\r\n]+", shown) if (found := re.search(bar, line))]
     assert bars
     assert bars[-1][2].startswith(("model.", "lm_head"))
-    assert re.match(r"out: read .* in .* s, peak memory .*planned", out)
+    assert re.match(r"out: (compiled in .* s, )?read .* in .* s, peak memory .*planned", out)
     assert "before" not in out
 
 

@@ -19,6 +19,7 @@ from mergegraph.cli.app import run as command
 from mergegraph.diagnostics import MergeGraphError
 from mergegraph.dtypes import DTYPES
 from mergegraph.execute import compiled, library
+from mergegraph.execute.agreement import agrees as agrees_plainly
 from mergegraph.execute.compiled import compile_programs
 from mergegraph.execute.loops import LONGEST, cut
 from mergegraph.execute.steps import Segment
@@ -269,8 +270,11 @@ def test_a_scan_does_what_its_kernel_does(op):
     assert isinstance(found.steps(one)[0][0], Segment)
     loop = next(cut(one.phases[0], one))
     segment = found.steps(one)[0][0]
+    idle = replace(segment, function=lambda *nothing: None)
     assert agrees(loop, segment)
-    assert not agrees(loop, replace(segment, function=lambda *nothing: None))
+    assert not agrees(loop, idle)
+    assert agrees_plainly(loop, (segment, segment))
+    assert not agrees_plainly(loop, (segment, idle))
 
 
 ALL = (

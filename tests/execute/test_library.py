@@ -194,3 +194,15 @@ def test_a_cache_that_is_no_absolute_path_is_ignored(shelf, tmp_path, monkeypatc
     compiled(tmp_path, "first")
     assert not (tmp_path / "cache").exists()
     assert len(list((tmp_path / "home" / ".cache" / "mergegraph" / "loops").glob("*.so"))) == 1
+
+
+def test_without_room_for_what_is_compiled_a_merge_runs_all_the_same(shelf, tmp_path):
+    if not compiles():
+        return
+    (tmp_path / "t.merge").write_text(f'{HEADER}save lerp(a, b, t=0.3) to "out"')
+    code = "import tempfile; tempfile.gettempdir = lambda: '/nowhere'\n" + MERGE
+    command = [sys.executable, "-c", code, "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "warning[MG461]: the C compiler failed: No such file or directory\n" in done.stderr
+    assert done.stdout.endswith("\nTrue\n")
+    assert (tmp_path / "out" / "model.safetensors").exists()
