@@ -21,18 +21,18 @@ from mergegraph.kernels.tile import BLOCK
 from mergegraph.plan.program import Instruction, Operand, Place
 
 _SIZES = (0.0, 1e-45, 1.1754942e-38, 1.1754944e-38, 1e-30, 6e-8, 6.1e-5, 0.1, 0.5, 1.0, 1.5, 3.0, 65519.0, 65520.0)
-_SPECIAL = (*_SIZES, *(-x for x in _SIZES), 3.4e38, -3.4028235e38, inf, -inf, nan)
-_NUMBERS = (0.3, -1.25, 1.0, 0.0, -0.0, 1e-7, 1e-41, inf, -inf, nan)
-_LENGTHS = (1, 3, 21)
+SPECIAL = (*_SIZES, *(-x for x in _SIZES), 3.4e38, -3.4028235e38, inf, -inf, nan)
+NUMBERS = (0.3, -1.25, 1.0, 0.0, -0.0, 1e-7, 1e-41, inf, -inf, nan)
+LENGTHS = (1, 3, 21)
 """Short tiles, of which the compiler computes all elements as it does the last ones of a long tile."""
 
-_DENSITIES = (0.5, 0.3, 1.0, 0.0, 1e-9, 0.75)
-_START = 3 * BLOCK
-_ROW = 700
-_ROWS = (1000, 129, 7, 768, 3842, 2, 256, 300, 1920, 64)
-_MOST_ROWS = 20
-_PARTS = (1, 16)
-_MASKS = ("count", "packed_mask")
+DENSITIES = (0.5, 0.3, 1.0, 0.0, 1e-9, 0.75)
+START = 3 * BLOCK
+ROW = 700
+ROWS = (1000, 129, 7, 768, 3842, 2, 256, 300, 1920, 64)
+MOST_ROWS = 20
+PARTS = (1, 16)
+MASKS = ("count", "packed_mask")
 
 Bits: TypeAlias = npt.NDArray[Any]
 """Elements as the numbers that their bits are."""
@@ -51,20 +51,20 @@ def agrees(loop: Loop, pair: Pair) -> bool:
     where there are scans, every other time without what is not finite.
     """
     if any(scan.op in WHOLE for scan in loop.scans):
-        return all(_agree_on_rows(loop, pair, trial, row) for trial, row in enumerate(_ROWS))
-    trials = range(len(_NUMBERS) if loop.numbers or loop.draws or loop.scans else 1)
+        return all(_agree_on_rows(loop, pair, trial, row) for trial, row in enumerate(ROWS))
+    trials = range(len(NUMBERS) if loop.numbers or loop.draws or loop.scans else 1)
     kinds = [_given(loop, most) for most in ((inf, 1e3) if loop.scans else (inf,))]
     return all(
-        _agree_after(loop, {place: x[:length] for place, x in given.items()}, pair, trial, length, _ROW)
+        _agree_after(loop, {place: x[:length] for place, x in given.items()}, pair, trial, length, ROW)
         for trial, given in zip(trials, cycle(kinds), strict=False)
-        for length in ((*_LENGTHS, _COUNT) if trial < len(kinds) else (_COUNT,))
+        for length in ((*LENGTHS, COUNT) if trial < len(kinds) else (COUNT,))
     )
 
 
 def _agree_on_rows(loop: Loop, pair: Pair, trial: int, row: int) -> bool:
     """Compare what comes of tiles with rows of a length: of all kinds of numbers, and of such as weights are."""
-    count = min(_COUNT // row, _MOST_ROWS) * row
-    first = trial * 1000 % (_COUNT - count + 1)
+    count = min(COUNT // row, MOST_ROWS) * row
+    first = trial * 1000 % (COUNT - count + 1)
     given = _given(loop, (0.3, inf, 1e3, 0.01, inf, 1e3, 2.0, inf, 1e3, 0.05)[trial])
     if "ranked_mask" in (scan.op for scan in loop.scans):
         given = {place: x & MAGNITUDE for place, x in given.items()}
@@ -73,9 +73,9 @@ def _agree_on_rows(loop: Loop, pair: Pair, trial: int, row: int) -> bool:
 
 def _agree_after(loop: Loop, given: Tiles, pair: Pair, trial: int, length: int, row: int) -> bool:
     """Compare what comes of two tiles that follow each other, and what scans have found in both."""
-    value = _values(loop, trial)
+    value = numbers_of(loop, trial)
     # Sums begin with a block, tiles of whole rows with a row.
-    start = _START if row == _ROW else _START // row * row
+    start = START if row == ROW else START // row * row
     both = [[_scan(scan, given, start, length, trial, row) for scan in loop.scans] for _ in pair]
     for place in (start, start + length):
         left = []
@@ -94,7 +94,7 @@ def _agree_after(loop: Loop, given: Tiles, pair: Pair, trial: int, length: int, 
 
 def _given(loop: Loop, most: float) -> Tiles:
     """Return what is in the tiles at first; with a finite number nothing that is larger, or NaN."""
-    masks = {x for scan in loop.scans if scan.op in _MASKS for x in scan.inputs}
+    masks = {x for scan in loop.scans if scan.op in MASKS for x in scan.inputs}
     types = enumerate(zip(loop.places, loop.dtypes, strict=True))
     return {place: _samples(dtype.name, number, most, place in masks) for number, (place, dtype) in types}
 
@@ -102,7 +102,7 @@ def _given(loop: Loop, most: float) -> Tiles:
 @cache
 def _samples(dtype: str, number: int, most: float, mask: bool) -> Bits:
     random = np.random.default_rng(number)
-    special = np.roll(np.array(list(product(_SPECIAL, _SPECIAL)))[:, number % 2], number // 2)
+    special = np.roll(np.array(list(product(SPECIAL, SPECIAL)))[:, number % 2], number // 2)
     small = random.standard_normal(1000) * 0.02
     equal = random.integers(-2, 3, 1000) / 4
     with np.errstate(over="ignore", invalid="ignore"):
@@ -123,14 +123,14 @@ def _bits(numbers: npt.NDArray[np.float64], dtype: str) -> Bits:
     return numbers.astype(kind).view(f"u{kind.itemsize}")
 
 
-_COUNT = len(_SPECIAL) ** 2 + 3001
+COUNT = len(SPECIAL) ** 2 + 3001
 
 
-def _values(loop: Loop, trial: int) -> Value:
+def numbers_of(loop: Loop, trial: int) -> Value:
     """Return the numbers of a trial."""
-    found: dict[Operand, Any] = {x: _NUMBERS[(trial + i) % len(_NUMBERS)] for i, x in enumerate(loop.numbers)}
+    found: dict[Operand, Any] = {x: NUMBERS[(trial + i) % len(NUMBERS)] for i, x in enumerate(loop.numbers)}
     for i, (density, key) in enumerate(draw.inputs for draw in loop.draws):
-        found |= {density: _DENSITIES[(trial + i) % len(_DENSITIES)], key: (trial << 40) + 77 * i}
+        found |= {density: DENSITIES[(trial + i) % len(DENSITIES)], key: (trial << 40) + 77 * i}
     return lambda operand: found.get(operand, operand)
 
 
@@ -140,7 +140,7 @@ def _scan(scan: Instruction, given: Tiles, start: int, length: int, trial: int, 
     # What a loop has computed itself is not among the tiles: anything like it will do.
     sample = samples[0] if samples else _samples("float32", 0, 1e3, mask=False)[:length]
     scalars, settings = _settings(scan.op, sample, start, length, trial, row)
-    found = native(scan, scalars, settings, _PARTS[trial % 2], row)
+    found = native(scan, scalars, settings, PARTS[trial % 2], row)
     if scan.op == "magnitude_limit" and trial % 3 == 2:
         # As if a pass had shown that the sample was misleading.
         found.again()
@@ -152,7 +152,7 @@ def _settings(
 ) -> tuple[tuple[Any, ...], dict[str, int]]:
     """Return scalars and settings for a scan that is to see tiles like a sample."""
     most = start + 2 * length
-    share = _DENSITIES[trial % len(_DENSITIES)]
+    share = DENSITIES[trial % len(DENSITIES)]
     random = np.random.default_rng(trial)
     if op == "magnitude_limit":
         counts = np.bincount(_magnitudes(sample) >> LOW_BITS, minlength=BUCKETS)
@@ -169,11 +169,11 @@ def _settings(
         low = 0.5 * share
         return (low, low + (0.3, 0.0, 0.5)[trial % 3], 77 * trial), {}
     if op == "column_dot":
-        return (), {"columns": _ROW}
+        return (), {"columns": ROW}
     if op == "spread_columns":
-        return (array("d", random.standard_normal(_ROW)),), {}
+        return (array("d", random.standard_normal(ROW)),), {}
     if op == "spread_rows":
-        return (array("d", random.standard_normal(-(-most // _ROW))),), {"length": _ROW}
+        return (array("d", random.standard_normal(-(-most // ROW))),), {"length": ROW}
     return (), {}
 
 

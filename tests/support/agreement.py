@@ -6,13 +6,26 @@ from array import array
 from collections.abc import Sequence
 from functools import cache
 from itertools import cycle, product
-from math import inf, nan
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from mergegraph.dtypes import FLOAT32
+from mergegraph.execute.agreement import (
+    COUNT,
+    DENSITIES,
+    LENGTHS,
+    MASKS,
+    MOST_ROWS,
+    NUMBERS,
+    PARTS,
+    ROW,
+    ROWS,
+    SPECIAL,
+    START,
+    numbers_of,
+)
 from mergegraph.execute.interpreted import TORCH_DTYPES
 from mergegraph.execute.loops import DRAW, Loop
 from mergegraph.execute.steps import Segment, Value, native
@@ -22,22 +35,8 @@ from mergegraph.kernels.limit import MagnitudeLimit
 from mergegraph.kernels.magnitude import MagnitudeHistogram
 from mergegraph.kernels.native import PARTIAL, SCANNED, WHOLE
 from mergegraph.kernels.tables import POINTWISE, REDUCTIONS, SCANS
-from mergegraph.kernels.tile import BLOCK, Tile
+from mergegraph.kernels.tile import Tile
 from mergegraph.plan.program import Instruction, Operand, Place
-
-_SIZES = (0.0, 1e-45, 1.1754942e-38, 1.1754944e-38, 1e-30, 6e-8, 6.1e-5, 0.1, 0.5, 1.0, 1.5, 3.0, 65519.0, 65520.0)
-_SPECIAL = (*_SIZES, *(-x for x in _SIZES), 3.4e38, -3.4028235e38, inf, -inf, nan)
-_NUMBERS = (0.3, -1.25, 1.0, 0.0, -0.0, 1e-7, 1e-41, inf, -inf, nan)
-_LENGTHS = (1, 3, 21)
-"""Short tiles, of which the compiler computes all elements as it does the last ones of a long tile."""
-
-_DENSITIES = (0.5, 0.3, 1.0, 0.0, 1e-9, 0.75)
-_START = 3 * BLOCK
-_ROW = 700
-_ROWS = (1000, 129, 7, 768, 3842, 2, 256, 300, 1920, 64)
-_MOST_ROWS = 20
-_PARTS = (1, 16)
-_MASKS = ("count", "packed_mask")
 
 Tiles: TypeAlias = dict[Place, torch.Tensor]
 Twins: TypeAlias = dict[Instruction, tuple[Any, Any]]
@@ -51,26 +50,26 @@ def agrees(loop: Loop, segment: Segment) -> bool:
     where there are scans, every other time without what is not finite.
     """
     if any(scan.op in WHOLE for scan in loop.scans):
-        return all(_agrees_on_rows(loop, segment, trial, row) for trial, row in enumerate(_ROWS))
-    trials = range(len(_NUMBERS) if loop.numbers or loop.draws or loop.scans else 1)
+        return all(_agrees_on_rows(loop, segment, trial, row) for trial, row in enumerate(ROWS))
+    trials = range(len(NUMBERS) if loop.numbers or loop.draws or loop.scans else 1)
     kinds = [_given(loop, finite) for finite in ((False, True) if loop.scans else (False,))]
     return all(
         _same_after(loop, {place: x[:length] for place, x in given.items()}, segment, trial, length)
         for trial, given in zip(trials, cycle(kinds), strict=False)
-        for length in ((*_LENGTHS, _COUNT) if trial < len(kinds) else (_COUNT,))
+        for length in ((*LENGTHS, COUNT) if trial < len(kinds) else (COUNT,))
     )
 
 
 def _agrees_on_rows(loop: Loop, segment: Segment, trial: int, row: int) -> bool:
     """Compare what comes of tiles with rows of a length: of all kinds of numbers, and of such as weights are."""
-    count = min(_COUNT // row, _MOST_ROWS) * row
+    count = min(COUNT // row, MOST_ROWS) * row
     given = _given(loop, finite=trial % 2 == 0)
     if trial % 3 == 0:
         width = (0.3, 0.01, 2.0, 0.05)[trial // 3 % 4]
         given = {place: x.nan_to_num(0.1).clamp(-width, width) for place, x in given.items()}
     if "ranked_mask" in (scan.op for scan in loop.scans):
         given = {place: x.abs() for place, x in given.items()}
-    first = trial * 1000 % (_COUNT - count + 1)
+    first = trial * 1000 % (COUNT - count + 1)
     tiles = {place: x[first : first + count].view(-1, row) for place, x in given.items()}
     return _same_after(loop, tiles, segment, trial, count)
 
@@ -80,18 +79,18 @@ def _given(loop: Loop, finite: bool) -> Tiles:
     given = {place: _samples(dtype.name, number) for number, (place, dtype) in types}
     if finite:
         given = {place: torch.nan_to_num(x, 0.25, 3.0, -3.0).clamp(-1e3, 1e3) for place, x in given.items()}
-    masks = {x for scan in loop.scans if scan.op in _MASKS for x in scan.inputs}
+    masks = {x for scan in loop.scans if scan.op in MASKS for x in scan.inputs}
     return {place: (x > 0.0).to(x.dtype) if place in masks else x for place, x in given.items()}
 
 
 def _same_after(loop: Loop, given: Tiles, segment: Segment, trial: int, length: int) -> bool:
     """Compare what comes of two tiles that follow each other, and what scans have found in both."""
-    value = _values(loop, trial)
+    value = numbers_of(loop, trial)
     twins: Twins = {}
     shape = next((x.shape for x in given.values()), (length,))
     row = shape[-1]
     # Sums begin with a block, tiles of whole rows with a row.
-    start = _START if len(shape) == 1 else _START // row * row
+    start = START if len(shape) == 1 else START // row * row
     for tile in (Tile(start, length), Tile(start + length, length)):
         expected = _interpreted(loop, given, tile, value, twins, trial)
         tiles = {place: x.clone() for place, x in given.items()}
@@ -116,26 +115,15 @@ def _alike(kernel: Any, twin: Any) -> bool:
     return bool(np.array_equal(values, np.asarray(other), equal_nan=values.dtype.kind == "f"))
 
 
-def _values(loop: Loop, trial: int) -> Value:
-    """Return the numbers of a trial."""
-    found: dict[Operand, Any] = {x: _NUMBERS[(trial + i) % len(_NUMBERS)] for i, x in enumerate(loop.numbers)}
-    for i, (density, key) in enumerate(draw.inputs for draw in loop.draws):
-        found |= {density: _DENSITIES[(trial + i) % len(_DENSITIES)], key: (trial << 40) + 77 * i}
-    return lambda operand: found.get(operand, operand)
-
-
 @cache
 def _samples(dtype: str, number: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(number)
-    special = torch.tensor(list(product(_SPECIAL, _SPECIAL)))[:, number % 2].roll(number // 2)
+    special = torch.tensor(list(product(SPECIAL, SPECIAL)))[:, number % 2].roll(number // 2)
     small = torch.randn(1000, generator=random) * 0.02
     equal = torch.randint(-2, 3, (1000,), generator=random) / 4
     kind = TORCH_DTYPES[dtype]
     bits = torch.randint(0, 256, (1001 * kind.itemsize,), generator=random, dtype=torch.uint8).view(kind)
     return torch.cat([torch.cat([special, small, equal]).to(kind), bits])
-
-
-_COUNT = len(_SPECIAL) ** 2 + 3001
 
 
 def _interpreted(loop: Loop, given: Tiles, tile: Tile, value: Value, twins: Twins, trial: int) -> Tiles:
@@ -162,14 +150,14 @@ def _scan(scan: Instruction, tiles: Tiles, tile: Tile, out: torch.Tensor, twins:
     if scan not in twins:
         scalars, settings = _settings(scan.op, given, tile, trial)
         kernel = (REDUCTIONS if scan.op in REDUCTIONS else SCANS)[scan.op](scalars, **settings)
-        twins[scan] = kernel, native(scan, scalars, settings, _PARTS[trial % 2], out.shape[-1])
+        twins[scan] = kernel, native(scan, scalars, settings, PARTS[trial % 2], out.shape[-1])
         if scan.op == "magnitude_limit" and trial % 3 == 2:
             # As if a pass had shown that the sample was misleading.
             for twin in twins[scan]:
                 twin.again()
     kernel, _ = twins[scan]
     if scan.op in PARTIAL:
-        count = -(-tile.count // _PARTS[trial % 2])
+        count = -(-tile.count // PARTS[trial % 2])
         kernel.update(Tile(tile.start, count), given[0][:count])
     else:
         kernel.update(tile, *([] if scan.op in REDUCTIONS else [out]), *given)
@@ -178,7 +166,7 @@ def _scan(scan: Instruction, tiles: Tiles, tile: Tile, out: torch.Tensor, twins:
 def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) -> tuple[tuple[Any, ...], dict[str, int]]:
     """Return scalars and settings for a kernel that is to see a tile and another like it."""
     most = tile.start + 2 * tile.count
-    share = _DENSITIES[trial % len(_DENSITIES)]
+    share = DENSITIES[trial % len(DENSITIES)]
     if op == "magnitude_limit":
         sample = MagnitudeHistogram()
         sample.update(tile, given[0])
@@ -195,11 +183,11 @@ def _settings(op: str, given: Sequence[torch.Tensor], tile: Tile, trial: int) ->
         low = 0.5 * share
         return (low, low + (0.3, 0.0, 0.5)[trial % 3], 77 * trial), {}
     if op == "column_dot":
-        return (), {"columns": _ROW}
+        return (), {"columns": ROW}
     if op == "spread_columns":
-        return (array("d", np.random.default_rng(trial).standard_normal(_ROW)),), {}
+        return (array("d", np.random.default_rng(trial).standard_normal(ROW)),), {}
     if op == "spread_rows":
-        return (array("d", np.random.default_rng(trial).standard_normal(-(-most // _ROW))),), {"length": _ROW}
+        return (array("d", np.random.default_rng(trial).standard_normal(-(-most // ROW))),), {"length": ROW}
     return (), {}
 
 
