@@ -28,6 +28,9 @@ from mergegraph.write.layout import Layout
 if TYPE_CHECKING:
     from mergegraph.execute.compiled import Compiled
 
+CACHED_SHARE = 0.5
+"""The share of the page cache that outputs may fill. If they are larger, they would push out inputs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -88,7 +91,9 @@ def merge(
     layouts = [layout(compilation, index) for index in range(len(targets))]
     with ExitStack() as stack:
         stack.callback(remove_empty, make_parents(targets, checkpoints))
-        outputs = [stack.enter_context(output) for output in _directories(compilation, out, targets, layouts, options)]
+        cached = sum(shards.nbytes for shards in layouts) <= CACHED_SHARE * plan.cache_bytes
+        directories = _directories(compilation, out, targets, layouts, options, cached=cached)
+        outputs = [stack.enter_context(output) for output in directories]
         download(compilation.needed, downloading)
         fetch_small_files(compilation)
         done = [unit for unit in plan.units if all(t.name in outputs[t.save].done for t in unit.targets)]
@@ -191,7 +196,13 @@ def _checkpoints(compilation: Compilation) -> list[Checkpoint]:
 
 
 def _directories(
-    compilation: Compilation, out: Path | None, targets: Sequence[Path], layouts: Sequence[Layout], options: Options
+    compilation: Compilation,
+    out: Path | None,
+    targets: Sequence[Path],
+    layouts: Sequence[Layout],
+    options: Options,
+    *,
+    cached: bool,
 ) -> Iterator[OutputDirectory]:
     """Yield the directory of each output, begun or taken up again."""
     for save, target, shards in zip(compilation.recipe.saves, targets, layouts, strict=True):
@@ -205,6 +216,7 @@ def _directories(
                 inputs=input_paths(_checkpoints(compilation)),
                 overwrite=options.overwrite,
                 resume=options.resume,
+                cached=cached,
             )
         yield directory
 

@@ -23,6 +23,11 @@ def write_back(descriptor: int, offset: int, nbytes: int) -> None:
     _advise(descriptor, offset, nbytes, "POSIX_FADV_DONTNEED")
 
 
+def forget(descriptor: int) -> None:
+    """Have what the page cache holds of a file given back, but for what is not on the disk yet."""
+    _advise(descriptor, 0, sys.maxsize, "POSIX_FADV_DONTNEED")
+
+
 def _advise(descriptor: int, offset: int, nbytes: int, advice: str) -> None:
     if nbytes > 0 and hasattr(os, "posix_fadvise"):
         with suppress(OSError):

@@ -278,7 +278,7 @@ class _Writer:
         )
 
     def _level(self, number: int, level: _Level) -> Iterator[str]:
-        yield "    for (i64 i = 0; i < strip.n; i++) {"
+        yield "    APART for (i64 i = 0; i < strip.n; i++) {"
         yield from (f"      {line}" for line in level.lines)
         yield from (f"      s_{x.name}[i] = {x.name};" for x in self.kept if x.level == number and not x.whole)
         yield "    }"

@@ -43,7 +43,15 @@ class OutputDirectory:
     """One output that is being written. Any thread may call `write` and `record`; as a context it ends by `abandon`."""
 
     def __init__(
-        self, os_: Os, lock: OutputLock, layout: Layout, partial: Partial, record: Record, *, overwrite: bool
+        self,
+        os_: Os,
+        lock: OutputLock,
+        layout: Layout,
+        partial: Partial,
+        record: Record,
+        *,
+        overwrite: bool,
+        cached: bool,
     ) -> None:
         self._os = os_
         self._lock = lock
@@ -54,7 +62,8 @@ class OutputDirectory:
         self._replaced_now: tuple[str, ...] = ()
         self._journal = Journal(os_, os_.open(partial.journal, os.O_RDWR | os.O_CLOEXEC), record.nbytes)
         self._files = FilePool(os_)
-        self._ledger = Ledger(os_, self._files, self._journal, record.digests, map(self._path, layout.shards))
+        shards = map(self._path, layout.shards)
+        self._ledger = Ledger(os_, self._files, self._journal, record.digests, shards, cached=cached)
         self._ended = False
 
     @classmethod
@@ -69,12 +78,14 @@ class OutputDirectory:
         inputs: Iterable[Path] = (),
         overwrite: bool = False,
         resume: bool = False,
+        cached: bool = True,
         os_: Os = REAL,
     ) -> OutputDirectory:
         """Reserve the disk for `layout` beside `target`, or with `resume` continue what an equal run left there.
 
         `inputs` are the files and directories that must stay untouched; `fingerprints` (of every input file) and
-        `versions` (of everything that has a say in the bytes) are what a later `resume` compares.
+        `versions` (of everything that has a say in the bytes) are what a later `resume` compares. What is written stays
+        in the page cache if it is to be `cached`.
         Raise MG601–MG611 and leave nothing behind that was not there before.
         """
         identity = Identity(plan_hash, layout.digest, versions, fingerprints)
@@ -89,7 +100,7 @@ class OutputDirectory:
                 found = partials.find(os_, target, identity) if resume else None
                 partial, record = found or partials.begin(os_, target, layout, identity)
                 kept = partials.restore(os_, partial, layout, record) if found else record
-                return cls(os_, lock, layout, partial, kept, overwrite=overwrite)
+                return cls(os_, lock, layout, partial, kept, overwrite=overwrite, cached=cached)
             except BaseException:
                 lock.release()
                 raise

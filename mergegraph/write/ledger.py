@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
 
+from mergegraph.system import forget
 from mergegraph.write.files import FilePool
 from mergegraph.write.journal import Journal
 from mergegraph.write.os import Os
@@ -17,12 +18,23 @@ SYNC_SECONDS = 2.0
 
 
 class Ledger:
-    """Hold what is written but not yet synced. One thread at a time syncs a batch, the others go on."""
+    """Hold what is written but not yet synced. One thread at a time syncs a batch, the others go on.
+
+    What is synced stays in the page cache if it is to be `cached`.
+    """
 
     def __init__(
-        self, os_: Os, files: FilePool, journal: Journal, done: Mapping[str, str], written: Iterable[Path]
+        self,
+        os_: Os,
+        files: FilePool,
+        journal: Journal,
+        done: Mapping[str, str],
+        written: Iterable[Path],
+        *,
+        cached: bool,
     ) -> None:
         self._os = os_
+        self._cached = cached
         self._files = files
         self._journal = journal
         self._lock = Lock()
@@ -69,6 +81,8 @@ class Ledger:
             for path in sorted(paths):
                 with self._files.lend(path) as fd:
                     self._os.fdatasync(fd)
+                    if not self._cached:
+                        forget(fd)
             self._journal.append_digests(digests)
         except BaseException as error:
             self._put_back(digests, paths)

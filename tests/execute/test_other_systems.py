@@ -9,6 +9,8 @@ from elsewhere import assert_same_bytes_elsewhere
 from families import make_odd_family
 from merging import digest, run
 
+from mergegraph import merge
+
 RECIPE = 'a = model("./a")\nb = model("./b")\nbase = model("./base")\nsave ties(a, b, base=base, density=0.5) to "out"'
 
 LACKING = """
@@ -51,6 +53,30 @@ def test_what_is_fetched_ahead_is_read_and_what_is_written_is_sent_to_the_disk(f
     sent = asked[os.POSIX_FADV_DONTNEED]
     assert not {path for path, _, _ in sent} & {path for path, _, _ in fetched}
     assert sum(nbytes for _, _, nbytes in sent) == result.bytes_written
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_outputs_larger_than_their_share_of_the_page_cache_leave_it_once_they_are_on_the_disk(
+    family, tmp_path, monkeypatch, share
+):
+    events = []
+
+    def note(descriptor, offset, nbytes, advice):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if advice == os.POSIX_FADV_DONTNEED and offset == 0 and nbytes >= path.stat().st_size:
+            events.append(("forget", path))
+
+    def sync(descriptor):
+        events.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(merge, "CACHED_SHARE", share)
+    run(family, RECIPE, tmp_path / "out", workers=1)
+    weights = [(what, path.name) for what, path in events if path.suffix == ".safetensors"]
+    once = [("sync", "model.safetensors"), ("forget", "model.safetensors")]
+    assert weights
+    assert weights == (once if share == 0.0 else once[:1]) * weights.count(once[0])
 
 
 def test_advice_that_is_refused_does_no_harm(family, tmp_path, monkeypatch):

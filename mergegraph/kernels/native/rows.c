@@ -54,23 +54,14 @@ static void scan_ranked_mask(struct ranked *state, float *restrict out, const fl
     struct strip part = cut(strip.place, at, strip.n);
     const struct draw draw = drawn(state->key, 0, part.place);
     const u32 within = part.place % BLOCK;
-    i32 hashes[STRIP], undecided[STRIP + 8], count = 0;
-    u8 open[STRIP + 8] = {0};
+    i32 hashes[STRIP], undecided[STRIP + FEW];
+    u8 open[STRIP] = {0};
     for (i64 i = 0; i < part.n; i++) {
       hashes[i] = hashed(draw, within + (u32)i);
       out[at + i] = hashes[i] < low ? 1.0f : 0.0f;
     }
     for (i64 i = 0; i < part.n; i++) open[i] = (hashes[i] >= low) & (hashes[i] < high);
-    for (i32 i = 0; i < part.n; i += 8) {
-      u64 eight;
-      __builtin_memcpy(&eight, open + i, 8);
-      if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) eight = __builtin_bswap64(eight);
-      const i32 found = __builtin_popcountll(eight);
-      /* To write four of them always is cheaper than to guess how many there are. */
-      for (i32 k = 0; k < 4; k++, eight &= eight - 1) undecided[count + k] = i + __builtin_ctzll(eight | 1ull << 63) / 8;
-      for (i32 k = 4; k < found; k++, eight &= eight - 1) undecided[count + k] = i + __builtin_ctzll(eight) / 8;
-      count += found;
-    }
+    const i32 count = set_marks(open, (i32)part.n, undecided);
     i64 end = at / length * length + length;
     for (i32 k = 0; k < count; k++) {
       i64 here = at + undecided[k];

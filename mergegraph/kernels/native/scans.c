@@ -73,6 +73,31 @@ INLINE void scan_magnitude_histogram(struct histogram *restrict state, const flo
 
 #define scan_magnitude_sample scan_magnitude_histogram
 
+/* Eight marks of 0 or 1 as bits: the lowest is the first of them. */
+INLINE u64 eight_marks(const u8 *marks) {
+  u64 eight;
+  __builtin_memcpy(&eight, marks, 8);
+  if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) eight = __builtin_bswap64(eight);
+  return eight * 0x0102040810204080u >> 56; /* the lowest bit of byte k becomes bit 56 + k */
+}
+
+/* Write which of the `n` marks of a strip are set, and return how many; there is room for FEW more. */
+#define FEW 8
+
+INLINE i32 set_marks(const u8 *marks, i32 n, i32 *found) {
+  i32 count = 0;
+  for (i32 at = 0; at < n; at += 64) {
+    u64 rest = 0;
+    for (i32 i = 0; i < 64; i += 8) rest |= eight_marks(marks + at + i) << i;
+    const i32 set = __builtin_popcountll(rest);
+    /* To write a few of them always is cheaper than to guess how many there are. */
+    for (i32 i = 0; i < FEW; i++, rest &= rest - 1) found[count + i] = at + __builtin_ctzll(rest | 1ull << 63);
+    for (i32 i = FEW; i < set; i++, rest &= rest - 1) found[count + i] = at + __builtin_ctzll(rest);
+    count += set;
+  }
+  return count;
+}
+
 /* limit.py, MagnitudeLimit: in a bracket of patterns, or with a width of 0 by the upper bits as a histogram. */
 struct limit { i64 low, width, above, within, nonfinite; i32 *counts; };
 
@@ -83,20 +108,18 @@ INLINE void scan_magnitude_limit(struct limit *restrict state, const float *rest
   }
   const i32 low = (i32)state->low;
   const u32 width = (u32)state->width;
-  u32 offset[STRIP], members[STRIP + 1];
-  i32 above = 0, nonfinite = 0, within = 0;
-  for (i64 i = 0; i < strip.n; i++) {
+  u32 offset[STRIP];
+  u8 marks[STRIP] = {0};
+  i32 members[STRIP + FEW], above = 0, nonfinite = 0;
+  APART for (i64 i = 0; i < strip.n; i++) {
     i32 magnitude = magnitude_of(x[i]);
     offset[i] = (u32)(magnitude - low);
     above += magnitude - low >= (i32)width;
     nonfinite += magnitude == 0x7f800000;
   }
-  /* To write each and overwrite those that are no members is cheaper than to guess which are. */
-  for (i64 i = 0; i < strip.n; i++) {
-    members[within] = offset[i];
-    within += offset[i] < width;
-  }
-  for (i32 i = 0; i < within; i++) state->counts[members[i]]++;
+  APART for (i64 i = 0; i < strip.n; i++) marks[i] = offset[i] < width;
+  const i32 within = set_marks(marks, (i32)strip.n, members);
+  for (i32 i = 0; i < within; i++) state->counts[offset[members[i]]]++;
   state->above += above;
   state->within += within;
   state->nonfinite += nonfinite;
