@@ -79,6 +79,19 @@ def warm(folder: Path) -> None:
     os.sync()
 
 
+def level(folder: Path, nbytes: int) -> None:
+    """Fill so much of the page cache with a file and free it, so that each run finds memory in the same state.
+
+    The host of a virtual machine may take back what was free for some seconds, and the next to fill it pays for that.
+    """
+    block = bytes(1 << 20)
+    path = folder / "level"
+    with path.open("wb", buffering=0) as file:
+        for _ in range(0, nbytes, len(block)):
+            file.write(block)
+    path.unlink()
+
+
 def cool(folder: Path) -> None:
     """Drop every file below a folder from the page cache. Pages that were touched a moment ago may take another try."""
     os.sync()

@@ -24,12 +24,14 @@ from pathlib import Path
 
 import mergekit_peer
 from _paths import BENCHMARKS, DATA, RESULTS, ROOT
-from measure import Cost, cool, hash_weights, measure, median, warm
+from measure import Cost, cool, hash_weights, level, measure, median, warm
 from options import family_parser
 from peers import METHODS, Method
 
 WORK = DATA / "ratios"
 LITTLE, MUCH = "700MB", "8GB"
+LEVELLED = 2_000_000_000
+"""Bytes: more than an output of the default family takes."""
 MERGEKIT, FLOOR, START = "mergekit", "floor", "start"
 
 
@@ -120,7 +122,9 @@ def _run(method: Method, who: object, options: argparse.Namespace) -> Run:
     out = WORK / "out"
     _remove(out)
     print(f"{method.name}: {_title(who)} …", file=sys.stderr, flush=True)
-    cost = measure(_command(method, who, options, out), WORK / f"{method.name}.log")
+    command = _command(method, who, options, out)
+    level(WORK, LEVELLED)
+    cost = measure(command, WORK / f"{method.name}.log")
     digest = hash_weights(out) if who in SETTINGS else ""
     _remove(out)
     return Run(who, cost, digest)
