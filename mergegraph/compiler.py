@@ -41,10 +41,10 @@ RUNTIME_BYTES = 12_000_000
 KERNELS_BYTES = 195_000_000
 """What the kernels take once they are loaded, with torch."""
 
-MARGIN_BYTES = 9_000_000
+MARGIN_BYTES = 5_000_000
 """What threads, open files and dask may add while a merge runs."""
 
-KERNELS_MARGIN_BYTES = 43_000_000
+KERNELS_MARGIN_BYTES = 22_000_000
 """What the kernels may add to that."""
 
 ROUNDED_BYTES = 4_000_000
@@ -202,16 +202,16 @@ class Compilation:
         return tuple(self.checkpoints[model].tensors for model in self.recipe.models)
 
     @paused_collection()
-    def plan(self, memory: int | None = None, workers: int | None = None, *, loaded: bool = False) -> Plan:
+    def plan(self, memory: int | None = None, workers: int | None = None, *, within: Resources | None = None) -> Plan:
         """Return the plan within `memory` bytes for the whole process, by default four fifths of what is free.
 
-        `loaded` tells that everything a run needs is in memory already, so that what it takes can be measured.
+        Or `within` what was found that a run may use when everything it needs was in memory.
         """
-        found = self.stages(memory)
+        found = self.stages(within.memory if within else memory)
         from mergegraph.plan.planner import plan
 
-        if loaded:
-            return plan(found, self.tensor, resources(memory, workers))
+        if within:
+            return plan(found, self.tensor, within)
         from mergegraph.execute.compiled import needs_kernels
         from mergegraph.vocabulary.room import READ_BYTES
 

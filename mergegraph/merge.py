@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mergegraph.checkpoint.checkpoint import Checkpoint, download
 from mergegraph.checkpoint.hub import Downloading, unseen
-from mergegraph.compiler import Compilation
+from mergegraph.compiler import Compilation, resources
 from mergegraph.diagnostics import Diagnostic, Label, listed
 from mergegraph.lower.extract import Extracted
 from mergegraph.outputs.identity import fingerprints, plan_hash, versions
@@ -146,17 +146,24 @@ def _started(
     downloading: Downloading,
 ) -> _Start:
     """Return the plan to run. If outputs are adapters, models are read first to find out what those hold."""
+    from mergegraph.execute.run import load_kernels
+
     if not compilation.extracted:
         plan, compiled = _plan(compilation, options)
         return _Start(compilation, plan, compiled, partial(planned, plan))
-    plan = _plan_with_kernels(compilation, options)
+    compilation.stages(options.memory)
+    load_kernels()
+    # What the first stages leave in memory is what the margin is for: the next plan keeps to what was found here.
+    within = resources(options.memory, options.workers)
+    plan = compilation.plan(within=within)
     if not options.resume:
         refuse_targets(compilation.recipe.saves, targets, out, overwrite=options.overwrite)
     download(compilation.needed, downloading)
     report = planned(plan, 0)
     most = plan.bytes_read + plan.bytes_written
     compilation, seconds, bytes_read = _decided(compilation, plan, report)
-    plan, compiled = _plan(compilation, options)
+    compiled = _compiled(compilation, options)
+    plan = compilation.plan(within=within)
     report(max(0, most - bytes_read - plan.bytes_read - plan.bytes_written), "")
 
     def go_on(moved: int) -> Report:
@@ -172,23 +179,21 @@ def _plan(compilation: Compilation, options: Options) -> tuple[Plan, Compiled | 
     Everything that takes memory is loaded before the plan is made, so that the budget holds for all of it. That the
     kernels are not needed turns out when a plan is compiled.
     """
-    if options.compile is False:
-        return _plan_with_kernels(compilation, options), None
-    from mergegraph.execute.compiled import compile_stages
-    from mergegraph.execute.run import KERNELS
+    from mergegraph.execute.run import KERNELS, load_kernels
 
     stages = compilation.stages(options.memory)
-    compiled = compile_stages(stages, always=options.compile is True)
-    if compiled.is_all_of(stages) and KERNELS not in sys.modules:
-        return compilation.plan(options.memory, options.workers, loaded=True), compiled
-    return _plan_with_kernels(compilation, options), compiled
+    compiled = _compiled(compilation, options)
+    if compiled is None or not compiled.is_all_of(stages) or KERNELS in sys.modules:
+        load_kernels()
+    return compilation.plan(within=resources(options.memory, options.workers)), compiled
 
 
-def _plan_with_kernels(compilation: Compilation, options: Options) -> Plan:
-    from mergegraph.execute.run import load_kernels
+def _compiled(compilation: Compilation, options: Options) -> Compiled | None:
+    if options.compile is False:
+        return None
+    from mergegraph.execute.compiled import compile_stages
 
-    load_kernels()
-    return compilation.plan(options.memory, options.workers, loaded=True)
+    return compile_stages(compilation.stages(options.memory), always=options.compile is True)
 
 
 def _checkpoints(compilation: Compilation) -> list[Checkpoint]:

@@ -1,4 +1,4 @@
-"""Calls that Linux has and other systems may lack, and advice on the page cache, which changes no byte of anything."""
+"""Calls that Linux has and other systems may lack, and advice on memory, which changes no byte of anything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+M_MMAP_THRESHOLD = -3
+"""The number of a setting in the malloc.h of GNU's C library."""
 
 
 def will_read(descriptor: int, offset: int, nbytes: int) -> None:
@@ -32,6 +35,18 @@ def _advise(descriptor: int, offset: int, nbytes: int, advice: str) -> None:
     if nbytes > 0 and hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             os.posix_fadvise(descriptor, offset, nbytes, getattr(os, advice))
+
+
+def give_back_what_is_freed() -> None:
+    """Have memory that is allocated a megabyte or more at a time given back to the system when it is freed.
+
+    The allocator of GNU's C library else raises that size as it sees such memory freed, up to 32 MB, and keeps what is
+    smaller in pieces: the peak would depend on the order in which kernels have run.
+    """
+    from ctypes import CDLL
+
+    with suppress(OSError, AttributeError):
+        CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def sync_data(descriptor: int) -> None:

@@ -25,6 +25,7 @@ from mergegraph.machine import peak_resident_bytes, resident_bytes
 from mergegraph.plan.measured import NOT_RUN
 from mergegraph.plan.measured import Measured as UnitMeasured
 from mergegraph.plan.plan import Copy, Plan, Report, Target, Unit
+from mergegraph.system import give_back_what_is_freed
 from mergegraph.write.directory import OutputDirectory
 from mergegraph.write.layout import Layout
 
@@ -213,6 +214,7 @@ def run_plan(
 
 def load_kernels() -> None:
     """Load the kernels now, so that the memory they take is seen when a plan is made."""
+    give_back_what_is_freed()
     import_module(KERNELS)
 
 

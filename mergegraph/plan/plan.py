@@ -16,7 +16,7 @@ KERNEL_SCRATCH = 4 * 4
 THREAD_BYTES = 1_000_000
 """What a thread keeps for itself."""
 
-KERNEL_THREAD_BYTES = 8_000_000
+KERNEL_THREAD_BYTES = 5_000_000
 """The same where kernels run: with the room that they share, and memory that they freed and did not give back."""
 
 

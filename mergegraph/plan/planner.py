@@ -26,6 +26,9 @@ UNIT_BYTES = 2400
 TENSOR_BYTES = 900
 """What is kept of a tensor that is written, until the manifest is. Measured with eighty thousand."""
 
+SPREAD_BYTES = 2_000_000
+"""By so much what the same process takes may differ from one run to the next."""
+
 
 class TensorPlace(Protocol):
     """Where a tensor lies in its checkpoint."""
@@ -76,7 +79,9 @@ def arrange(graph: Graph) -> tuple[Stage, ...]:
 
 def plan(arranged: Sequence[Stage], places: Places, resources: Resources) -> Plan:
     """Return the plan of the stages of a graph. MergeGraphError (MG401) if none fits into the memory."""
-    *before, last = [_stage(stage, places, resources) for stage in arranged]
+    demands = [_demand(stage, places, resources) for stage in arranged]
+    _refuse(max(demands, key=lambda demand: demand.budget))
+    *before, last = [_stage(demand, places) for demand in demands]
     return _together(tuple(before), last, places) if before else last
 
 
@@ -102,17 +107,35 @@ def _arranged(graph: Graph) -> Stage:
     return Stage(tuple(programs.all), tuple(groups), numbers, tuple(copies))
 
 
-def _stage(stage: Stage, places: Places, resources: Resources) -> Plan:
-    programs, groups, numbers, copies = stage.programs, stage.groups, stage.numbers, stage.copies
-    resources = _with_bookkeeping(stage, resources)
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """The `need` of a stage at the least: of its dearest unit. Those of its groups are the `smallest`."""
+
+    stage: Stage
+    resources: Resources
+    smallest: Sequence[int]
+    need: int
+
+    @property
+    def budget(self) -> int:
+        """The memory of the whole process that would do."""
+        return self.resources.baseline + self.need
+
+
+def _demand(stage: Stage, places: Places, resources: Resources) -> _Demand:
     kernels = resources.kernels
-    least = [peak_bytes(program, min(TILE, program.elements), resident=False, kernels=kernels) for program in programs]
-    smallest = [least[n] for n in numbers]
-    need = max([*smallest, *(_copy_peak(places, c, TILE) for c in copies)], default=0)
-    _refuse(groups, smallest, resources, need)
+    least = [peak_bytes(p, min(TILE, p.elements), resident=False, kernels=kernels) for p in stage.programs]
+    smallest = [least[n] for n in stage.numbers]
+    need = max([*smallest, *(_copy_peak(places, c, TILE) for c in stage.copies)], default=0)
+    return _Demand(stage, _with_bookkeeping(stage, resources), smallest, need)
+
+
+def _stage(demand: _Demand, places: Places) -> Plan:
+    stage, resources, need = demand.stage, demand.resources, demand.need
+    programs, groups, numbers, copies = stage.programs, stage.groups, stage.numbers, stage.copies
     most = max(1, min(resources.workers, len(groups) + len(copies), _available(resources) // max(need, 1)))
     used = Counter(numbers)
-    room = Room(_available(resources), resources.cache, kernels)
+    room = Room(_available(resources), resources.cache, resources.kernels)
     workers, strategies = choose(programs, [used[n] for n in range(len(programs))], most, room)
     units: list[Unit] = [_compute(g, n, strategies[n]) for g, n in zip(groups, numbers, strict=True)]
     units += [_copy(places, c, _available(resources) // workers) for c in copies]
@@ -143,19 +166,19 @@ def _available(resources: Resources) -> int:
     return resources.memory - resources.baseline
 
 
-def _refuse(groups: Sequence[Group], smallest: Sequence[int], resources: Resources, need: int) -> None:
-    if need <= _available(resources):
+def _refuse(demand: _Demand) -> None:
+    groups, smallest, resources = demand.stage.groups, demand.smallest, demand.resources
+    if demand.budget <= resources.memory:
         return
     dearest = max(range(len(groups)), key=lambda i: smallest[i], default=None)
     place = escape(_name(groups[dearest])) if dearest is not None else ""
-    budget = resources.baseline + need
     raise MergeGraphError(
         Diagnostic(
             "MG401",
             f"this merge does not fit into {format_size(resources.memory)} of memory",
             place=place,
             help=(
-                f"the smallest that would do is `--memory {_rounded_up(budget)}`",
+                f"the smallest that would do is `--memory {_rounded_up(demand.budget + SPREAD_BYTES)}`",
                 f"{format_size(resources.baseline)} of it are the interpreter and its libraries",
             ),
         )

@@ -97,6 +97,30 @@ def test_what_is_refused(models, capsys):
     assert not Path("adapter").exists()
 
 
+@pytest.mark.parametrize("settings", ["rank=8", "rank=8, energy=0.5"])
+def test_the_least_memory_that_a_refusal_names_does_in_every_stage(tmp_path, settings):
+    """Ranks are found in a stage of their own, which leaves libraries and threads behind."""
+    rng = np.random.default_rng(0)
+    for name in ("base", "tuned"):
+        (tmp_path / name).mkdir()
+        values = torch.tensor(rng.normal(0, 0.02, (1500, 1600)), dtype=torch.float32)
+        save_file({"proj.weight": values}, tmp_path / name / "model.safetensors")
+    text = 'base = model("./base")\ntuned = model("./tuned")\n'
+    (tmp_path / "x.merge").write_text(f'{text}save extract_lora(tuned, base=base, {settings}) to "adapter"')
+
+    def execute(memory):
+        command = [sys.executable, "-m", "mergegraph", "run", "x.merge", "--json", "--memory", memory]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    refused = execute("50MB")
+    assert refused.returncode == 4
+    least = refused.stderr.split("smallest that would do is `--memory ")[1].split("`")[0]
+    done = execute(least)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["peak_rss_bytes"] <= found["planned_peak_bytes"] <= int(least.removesuffix("MB")) * 1_000_000
+
+
 def test_what_is_left_out_is_said(models, capsys):
     """A fine-tune has two more tokens, and a tensor of its own; that one wants no `q_proj` is no news."""
     tensors = models[1] | {"extra.weight": torch.ones(3, 3)}

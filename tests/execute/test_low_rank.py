@@ -6,6 +6,7 @@ import torch
 from families import read_model, write_model
 from merging import compilation, digest, merged, run
 
+from mergegraph.compiler import resources
 from mergegraph.diagnostics import MergeGraphError
 
 SHAPES = {
@@ -95,9 +96,9 @@ def test_what_does_not_fit_is_refused_by_name_and_the_least_memory_does(tmp_path
     write_model(tmp_path / "tuned", {"large": large, "norm": large[0].clone()})
     write_model(tmp_path / "base", {"large": torch.zeros_like(large), "norm": large[1].clone()})
     compiled = compilation(tmp_path, text("rank=4"))
-    least = compiled.plan(1 << 50, 1, loaded=True).lower_bound_bytes
-    # Six squares of the shorter side in float64, and the matrix, are most of it.
-    assert least - compiled.plan(1 << 50, 1, loaded=True).baseline_bytes > 48 * 2000**2 + large.nbytes
+    least = compiled.plan(within=resources(1 << 50, 1)).lower_bound_bytes
+    # Four squares of the shorter side in float64, and the matrix, are most of it.
+    assert least - compiled.plan(within=resources(1 << 50, 1)).baseline_bytes > 32 * 2000**2 + large.nbytes
     with pytest.raises(MergeGraphError) as caught:
         run(tmp_path, text("rank=4"), tmp_path / "out", memory=least - 50_000_000)
     diagnostic = caught.value.diagnostics[0]

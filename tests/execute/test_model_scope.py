@@ -7,6 +7,7 @@ from every_method import HEADER
 from families import as64, make_family, make_odd_family, read_model
 from merging import ample, compilation, digest, merged, run
 
+from mergegraph.compiler import resources
 from mergegraph.diagnostics import MergeGraphError
 
 MODELS = ("base", "a", "b", "c")
@@ -92,7 +93,7 @@ def test_one_result_in_every_mode(tmp_path):
     make_family(tmp_path, layers=2, hidden=64, intermediate=700, vocab=5000, dtype="float32")
     text = f'{HEADER}save base + mean(trim([a, b] - base, 0.3, scope="model"), normalize=false) to "out"'
     run(tmp_path, text, tmp_path / "held" / "out", workers=1, memory=ample())
-    plan = compilation(tmp_path, text).plan(1 << 50, 1, loaded=True)
+    plan = compilation(tmp_path, text).plan(within=resources(1 << 50, 1))
     cap = plan.lower_bound_bytes + 2_000_000
     run(tmp_path, text, tmp_path / "streamed" / "out", exact=False, workers=3, memory=cap)
     assert digest(tmp_path / "held") == digest(tmp_path / "streamed")

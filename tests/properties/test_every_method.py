@@ -6,6 +6,7 @@ from every_method import EXPRESSIONS, HEADER
 from families import ODD_SHAPES, to_tensors, write_model
 from merging import ample, compilation, digest, run
 
+from mergegraph.compiler import resources
 from mergegraph.plan.plan import Compute
 
 SHAPES = {name: shape for name, shape in ODD_SHAPES.items() if name not in ("scalar", "wide")} | {
@@ -45,8 +46,8 @@ def test_one_result_in_every_mode(family, tmp_path, expression):
     text = f'{HEADER}save {expression} to "out"'
     run(family, text, tmp_path / "held" / "out", workers=1, memory=ample())
     compiled = compilation(family, text)
-    roomy = compiled.plan(ample(), 1, loaded=True)
-    tight = compiled.plan(least(roomy), 1, loaded=True)
+    roomy = compiled.plan(within=resources(ample(), 1))
+    tight = compiled.plan(within=resources(least(roomy), 1))
     assert (resident(roomy), resident(tight)) in (({True}, {False}), (set(), set()))
     run(family, text, tmp_path / "streamed" / "out", exact=False, workers=3, memory=least(roomy))
     assert digest(tmp_path / "held") == digest(tmp_path / "streamed")
