@@ -41,7 +41,7 @@ RUNTIME_BYTES = 12_000_000
 KERNELS_BYTES = 195_000_000
 """What the kernels take once they are loaded, with torch."""
 
-MARGIN_BYTES = 5_000_000
+MARGIN_BYTES = 4_000_000
 """What threads, open files and dask may add while a merge runs."""
 
 KERNELS_MARGIN_BYTES = 22_000_000
